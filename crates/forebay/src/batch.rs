@@ -1,0 +1,152 @@
+//! A batch: the rows of one transaction, as a sink reads them.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::row::{Frame, MORE, ValueRef, Values};
+use crate::shape::Shape;
+
+/// The rows of one transaction, in the order in which they are to be applied.
+#[derive(Clone, Copy)]
+pub struct Batch<'a> {
+    bytes: &'a [u8],
+    rows: &'a [RowRef],
+    shapes: &'a [Arc<Shape>],
+    superseded: usize,
+}
+
+/// Where a row stands in its segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RowRef {
+    pub(crate) offset: u32,
+    pub(crate) ordinal: u32,
+}
+
+/// A row of a batch.
+#[derive(Clone, Copy)]
+pub struct Row<'a> {
+    shape: &'a Arc<Shape>,
+    frame: &'a [u8],
+    flags: u16,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(
+        bytes: &'a [u8],
+        rows: &'a [RowRef],
+        shapes: &'a [Arc<Shape>],
+        superseded: usize,
+    ) -> Self {
+        Self { bytes, rows, shapes, superseded }
+    }
+
+    /// How many rows there are; at least one.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row: never, in a batch that a sink is given.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Whether rows were left out because newer ones with their keys are here. If the database refuses a
+    /// row of such a batch, the sink takes everything back and returns [`SinkError::unmerge`](crate::SinkError::unmerge).
+    pub fn is_merged(&self) -> bool {
+        self.superseded > 0
+    }
+
+    /// The row at a position.
+    ///
+    /// # Panics
+    ///
+    /// When `position` is not less than [`len`](Self::len).
+    pub fn row(&self, position: usize) -> Row<'a> {
+        read_row(self.bytes, self.rows[position].offset as usize, self.shapes)
+    }
+
+    /// The rows, in order.
+    pub fn rows(self) -> impl Iterator<Item = Row<'a>> {
+        (0..self.len()).map(move |position| self.row(position))
+    }
+
+    /// The positions of rows that commit or are refused together: a group, or a single row.
+    pub fn units(self) -> impl Iterator<Item = Range<usize>> {
+        let mut start = 0;
+        std::iter::from_fn(move || {
+            if start == self.len() {
+                return None;
+            }
+            let mut end = start;
+            while self.row(end).flags & MORE != 0 && end + 1 < self.len() {
+                end += 1;
+            }
+            let unit = start..end + 1;
+            start = unit.end;
+            Some(unit)
+        })
+    }
+}
+
+impl std::fmt::Debug for Batch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batch").field("rows", &self.rows.len()).finish_non_exhaustive()
+    }
+}
+
+/// The row whose frame begins at `offset`.
+pub(crate) fn read_row<'a>(bytes: &'a [u8], offset: usize, shapes: &'a [Arc<Shape>]) -> Row<'a> {
+    let frame = Frame::read(&bytes[offset..]);
+    Row {
+        shape: &shapes[usize::from(frame.shape)],
+        frame: &bytes[offset..offset + frame.length],
+        flags: frame.flags,
+    }
+}
+
+impl<'a> Row<'a> {
+    /// What the row does, and with which fields.
+    pub fn shape(&self) -> &'a Arc<Shape> {
+        self.shape
+    }
+
+    /// The row's values, in the shape's order.
+    pub fn values(&self) -> Values<'a> {
+        Values::of_frame(self.frame)
+    }
+
+    /// Whether it commits or is refused together with the row that follows.
+    pub fn is_joined_to_next(&self) -> bool {
+        self.flags & MORE != 0
+    }
+
+    pub(crate) fn has_receipt(&self) -> bool {
+        self.flags & crate::row::RECEIPT != 0
+    }
+
+    pub(crate) fn frame_len(&self) -> usize {
+        self.frame.len()
+    }
+
+    /// Whether a value of the key is NULL, which is like no other value, not even itself.
+    pub(crate) fn has_null_key(&self) -> bool {
+        self.key_values().any(|value| value == ValueRef::Null)
+    }
+
+    pub(crate) fn key_values(&self) -> impl Iterator<Item = ValueRef<'a>> + use<'a> {
+        let values = self.values();
+        self.shape.key().iter().filter_map(move |&position| values.clone().nth(position))
+    }
+
+    /// The encoded values of the row's key, one after the other.
+    pub(crate) fn key(&self) -> impl Iterator<Item = &'a [u8]> {
+        let values = self.values();
+        self.shape.key().iter().map(move |&position| values.clone().slice(position))
+    }
+}
+
+impl std::fmt::Debug for Row<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Row").field("table", &self.shape.target().table()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,472 @@
+//! The write buffer: opening it, making producers, flushing, closing.
+
+use std::panic::RefUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::cut::Cutter;
+use crate::ending::{End, closed};
+use crate::error::{Error, ErrorKind, Result};
+use crate::producer::{Group, Producer};
+use crate::promise::promise;
+use crate::queue::Shared;
+use crate::receipt::Receipt;
+use crate::reject::{DeadLetter, OnReject};
+use crate::shape::{Place, Target};
+use crate::signals::Signals;
+use crate::sink::Sink;
+use crate::stats::{Health, Stats};
+use crate::sync::{self, JoinHandle, Mutex};
+use crate::table::Table;
+use crate::wait;
+use crate::writer::{self, Worker};
+
+/// How long `close` waits, past its deadline, for a sink that has been told to give up.
+const GRACE: Duration = Duration::from_millis(250);
+
+/// How long `close` waits, after that, for the rows to be decided: no database is waited for, but `on_reject` is.
+const DECIDING: Duration = Duration::from_secs(30);
+
+/// How long a drop on a thread of an async runtime waits for the last rows.
+const BRIEF: Duration = Duration::from_millis(100);
+
+/// A batching write buffer in front of a database.
+///
+/// Threads and tasks hand rows to its [`Producer`]s; one writer turns them into few, large
+/// transactions. Clones are cheap and share the buffer. Dropping the last clone of the buffer and its
+/// producers closes it as [`close`](Self::close) does, but can only log what went wrong; on a thread of an
+/// async runtime it waits for the last rows a tenth of a second at the most, so
+/// [`close_async`](Self::close_async) there.
+///
+/// ```
+/// use serde::Serialize;
+///
+/// #[derive(Serialize)]
+/// struct TopicStatus<'a> {
+///     topic_id: i64,
+///     status: &'a str,
+/// }
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("app.db");
+/// let buffer = forebay::WriteBuffer::open(&path)?;
+/// buffer.execute("CREATE TABLE IF NOT EXISTS topic_status(topic_id INTEGER PRIMARY KEY, status TEXT)")?;
+/// let topics = buffer.table("topic_status").upsert(["topic_id"]).producer()?;
+///
+/// std::thread::scope(|scope| {
+///     for topic_id in 0..80 {
+///         let topics = &topics;
+///         scope.spawn(move || topics.push(&TopicStatus { topic_id, status: "running" }));
+///     }
+/// });
+/// topics.write(&TopicStatus { topic_id: 7, status: "done" })?; // returns after the commit
+///
+/// buffer.close()?;
+/// assert_eq!(buffer.stats().committed, 82); // the 80, the last one, and the CREATE TABLE
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct WriteBuffer {
+    handle: Arc<Handle>,
+}
+
+/// What the buffer and its producers hold: when the last one goes, the buffer closes.
+pub(crate) struct Handle {
+    shared: Arc<Shared>,
+    writer: Mutex<Option<JoinHandle>>,
+}
+
+/// As for what it shares.
+impl RefUnwindSafe for Handle {}
+
+/// Opens a [`WriteBuffer`] with other settings than the default ones.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("app.db");
+/// use forebay::{Config, WriteBuffer};
+///
+/// let buffer = WriteBuffer::builder(&path)
+///     .config(Config { batch_size: 10, ..Config::default() })
+///     .on_reject(|letter| eprintln!("not written: {letter:?}"))
+///     .open()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a builder does nothing until open()"]
+pub struct Builder {
+    source: Source,
+    config: Config,
+    on_reject: Option<OnReject>,
+}
+
+enum Source {
+    #[cfg(feature = "sqlite")]
+    Path(std::path::PathBuf),
+    Sink(Box<dyn Sink>),
+}
+
+/// What [`WriteBuffer::close_within`] found at the end.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct CloseReport {
+    /// The rows that were not written in time and that no receipt is held for, in their order. A row
+    /// whose commit did not return in time is here with [`ErrorKind::Unknown`].
+    pub leftovers: Vec<DeadLetter>,
+    /// The final counters.
+    pub stats: Stats,
+    lost: u64,
+}
+
+impl WriteBuffer {
+    /// Opens a SQLite file, making it if there is none, with the default settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Open`](ErrorKind::Open), [`Corrupt`](ErrorKind::Corrupt) and [`Busy`](ErrorKind::Busy), saying
+    /// what to do, when the file cannot be opened, is no database, cannot be in WAL mode where it lies, or
+    /// stays locked for `busy_timeout`.
+    #[cfg(feature = "sqlite")]
+    pub fn open(path: impl AsRef<std::path::Path>) -> Result<Self> {
+        Self::builder(path).open()
+    }
+
+    /// Opens a SQLite file with other settings.
+    #[cfg(feature = "sqlite")]
+    pub fn builder(path: impl AsRef<std::path::Path>) -> Builder {
+        Builder::new(Source::Path(path.as_ref().to_owned()))
+    }
+
+    /// Opens a buffer in front of any other sink.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) for a wrong setting.
+    pub fn with_sink(sink: impl Sink + 'static, config: Config) -> Result<Self> {
+        Self::builder_with_sink(sink).config(config).open()
+    }
+
+    /// Opens a buffer in front of any other sink, with other settings.
+    pub fn builder_with_sink(sink: impl Sink + 'static) -> Builder {
+        Builder::new(Source::Sink(Box::new(sink)))
+    }
+
+    /// Names the table for a producer to be made.
+    pub fn table(&self, name: impl Into<String>) -> Table<'_> {
+        Table::new(&self.handle, name.into())
+    }
+
+    /// Makes a producer whose rows are the parameters of a statement: INSERT, REPLACE, UPDATE or DELETE,
+    /// also with WITH before it. A struct's or map's fields go to the parameters `:name` (or `@name`,
+    /// `$name`), a tuple's values to the parameters in order. The statement runs once for each row.
+    /// Blocks for the batch that is being written.
+    ///
+    /// # Errors
+    ///
+    /// [`Statement`](ErrorKind::Statement) for anything that a row-by-row write is not: a query,
+    /// RETURNING, several statements in one, transaction control, DDL, PRAGMA.
+    pub fn statement(&self, sql: &str) -> Result<Producer> {
+        let text = sql.to_owned();
+        let info = self.shared().with_sink(move |sink| sink.prepare(&text))?;
+        let stream = self.shared().stream(Target::statement(sql), Place::Statement(info));
+        Ok(Producer::new(Arc::clone(&self.handle), stream))
+    }
+
+    /// Puts rows into the buffer that commit together or are refused together, never split over two
+    /// transactions. One receipt stands for all. When `fill` fails, nothing is put in. Blocks while the
+    /// buffer is full.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fill`, and as [`Producer::push`].
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let buffer = forebay::WriteBuffer::open(dir.path().join("app.db"))?;
+    /// # buffer.execute("CREATE TABLE accounts(id INTEGER PRIMARY KEY, cents INTEGER CHECK (cents >= 0))")?;
+    /// let accounts = buffer.table("accounts").upsert(["id"]).producer()?;
+    /// let receipt = buffer.group(|group| {
+    ///     group.add(&accounts, &(1, 500))?;
+    ///     group.add(&accounts, &(2, -500)) // violates the CHECK
+    /// })?;
+    /// assert!(receipt.wait().is_err());
+    /// assert_eq!(buffer.stats().rejected, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn group(&self, fill: impl FnOnce(&mut Group<'_>) -> Result<()>) -> Result<Receipt> {
+        let mut group = Group::new(&self.handle);
+        fill(&mut group)?;
+        Ok(group.submit()?.unwrap_or_else(|| Receipt::of_nothing(Arc::clone(self.shared()))))
+    }
+
+    /// Runs one SQL statement on the writer's connection: after everything accepted before it, before
+    /// everything accepted after it, alone and outside a transaction. For DDL, VACUUM, PRAGMA and the like;
+    /// what a PRAGMA changes about the connection, rather than the file, does not last. It counts as one row.
+    /// Blocks until it is done. Producers see a changed table at their next row.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`](ErrorKind::Rejected) with the database's text as its source, and as [`Receipt::wait`].
+    /// The message holds the start of `sql`.
+    pub fn execute(&self, sql: &str) -> Result<()> {
+        let stream = self.shared().stream(Target::execute(), Place::Execute);
+        Producer::new(Arc::clone(&self.handle), stream).write(&(sql,))
+    }
+
+    /// Blocks until every row accepted so far is decided. Their batch is due at once. While the database
+    /// cannot be written this waits with it; ask [`health`](Self::health).
+    ///
+    /// # Errors
+    ///
+    /// When the buffer has failed, and where waiting would be for ever.
+    pub fn flush(&self) -> Result<()> {
+        self.shared().may_wait("flush")?;
+        let barrier = self.shared().barrier();
+        wait::block_on(barrier, None);
+        self.shared().check_running()
+    }
+
+    /// As [`flush`](Self::flush), without blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// When the buffer has failed.
+    pub async fn flush_async(&self) -> Result<()> {
+        self.shared().check_process()?;
+        let barrier = self.shared().barrier();
+        barrier.await;
+        self.shared().check_running()
+    }
+
+    /// Closes the buffer for all its clones and producers: refuses new rows, writes the rest, closes the
+    /// connection. Blocks for `close_timeout` at the most. Closing again waits for the same end.
+    ///
+    /// # Errors
+    ///
+    /// [`Unwritten`](ErrorKind::Unwritten) when rows were left; [`close_within`](Self::close_within)
+    /// would have handed them back. [`Failed`](ErrorKind::Failed) when the buffer had failed.
+    pub fn close(&self) -> Result<()> {
+        let timeout = self.shared().config.close_timeout;
+        self.close_within(timeout)?.into_result(self.shared(), timeout)
+    }
+
+    /// As [`close`](Self::close) with a limit of its own, and hands back the rows that were not written.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldDeadlock`](ErrorKind::WouldDeadlock) on the thread that writes, and
+    /// [`Forked`](ErrorKind::Forked) in a child process. Rows that were left are in the report.
+    pub fn close_within(&self, timeout: Duration) -> Result<CloseReport> {
+        self.shared().may_wait("close")?;
+        Ok(self.handle.close(timeout))
+    }
+
+    /// As [`close`](Self::close), without blocking the thread.
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close).
+    pub async fn close_async(&self) -> Result<()> {
+        let timeout = self.shared().config.close_timeout;
+        self.close_within_async(timeout).await?.into_result(self.shared(), timeout)
+    }
+
+    /// As [`close_within`](Self::close_within), without blocking the thread: a thread of its own waits.
+    ///
+    /// # Errors
+    ///
+    /// As [`close_within`](Self::close_within).
+    pub async fn close_within_async(&self, timeout: Duration) -> Result<CloseReport> {
+        self.shared().may_wait("close")?;
+        let (promise, promised) = promise();
+        let handle = Arc::clone(&self.handle);
+        let closer = sync::spawn("forebay-close", move || promise.keep(handle.close(timeout)));
+        closer.map_err(|error| no_thread(&error))?;
+        promised.await.ok_or_else(|| Error::new(ErrorKind::Panicked, "closing the buffer panicked"))
+    }
+
+    /// The counters since the buffer was opened.
+    pub fn stats(&self) -> Stats {
+        self.shared().stats()
+    }
+
+    /// How the buffer is.
+    pub fn health(&self) -> Health {
+        self.shared().health()
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &Config {
+        &self.shared().config
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+}
+
+impl std::fmt::Debug for WriteBuffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WriteBuffer")
+            .field("database", &self.shared().name())
+            .field("health", &self.health())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    fn new(source: Source) -> Self {
+        Self { source, config: Config::default(), on_reject: None }
+    }
+
+    /// The settings.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Called with every row that will not be written (or of which that is not known) and that nobody holds
+    /// a receipt for. It runs on the thread that writes, between batches: keep it short. It may
+    /// [`try_push`](Producer::try_push) into this very buffer. Without it such rows are counted and logged. The rows that a close runs
+    /// out of time for do not come here: [`close_within`](WriteBuffer::close_within) hands them back.
+    pub fn on_reject(mut self, call: impl Fn(&DeadLetter) + Send + Sync + 'static) -> Self {
+        self.on_reject = Some(Box::new(call));
+        self
+    }
+
+    /// Opens the buffer and starts its writer.
+    ///
+    /// # Errors
+    ///
+    /// [`Config`](ErrorKind::Config) for a wrong setting; as [`WriteBuffer::open`].
+    pub fn open(self) -> Result<WriteBuffer> {
+        let config = self.config;
+        config.check()?;
+        #[cfg_attr(not(feature = "sqlite"), allow(clippy::infallible_destructuring_match))]
+        let mut sink: Box<dyn Sink> = match self.source {
+            #[cfg(feature = "sqlite")]
+            Source::Path(path) => Box::new(crate::sqlite::SqliteSink::open(path, &config)?),
+            Source::Sink(sink) => sink,
+        };
+        let signals = Arc::new(Signals::new());
+        sink.attach(Arc::clone(&signals));
+        let name = sink.name();
+        let cutter = Cutter::new(config.max_transaction_rows, config.max_batch_bytes);
+        let worker = Worker::new(sink, cutter, self.on_reject);
+        let shared = Arc::new(Shared::new(config, name, worker, signals));
+        let writer = {
+            let shared = Arc::clone(&shared);
+            sync::spawn("forebay-writer", move || writer::run(&shared))
+                .map_err(|error| no_thread(&error))?
+        };
+        Ok(WriteBuffer { handle: Arc::new(Handle { shared, writer: Mutex::new(Some(writer)) }) })
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    fn close(&self, timeout: Duration) -> CloseReport {
+        let report = close(&self.shared, timeout);
+        if self.shared.has_writer_ended()
+            && let Some(writer) = self.writer.lock().take()
+        {
+            // It has said its last word; an error would be a panic after that.
+            let _ = writer.join();
+        }
+        report
+    }
+}
+
+/// Has the rest written, within `timeout`, and decides what is left then.
+fn close(shared: &Shared, timeout: Duration) -> CloseReport {
+    shared.begin_close();
+    let ended = |patience| wait::block_on(End::of(shared), sync::after(patience)).is_some();
+    if !ended(timeout) {
+        shared.end_patience();
+        if !ended(GRACE) {
+            let cause = format!("the database did not answer within {timeout:?}");
+            let cause = Error::new(ErrorKind::TimedOut, cause);
+            if !writer::abandon(shared, closed(), &cause) {
+                // They are being decided, which takes as long as there are rows, or dead letters to deliver.
+                wait::block_on(End::of_the_rows_of(shared), sync::after(DECIDING));
+            }
+        }
+    }
+    let leftovers = std::mem::take(&mut shared.lock().leftovers);
+    CloseReport { leftovers, stats: shared.stats(), lost: shared.lost_in_closing() }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let shared = &self.shared;
+        if shared.check_process().is_err() {
+            // The parent's writer holds the sink, or its share in it: it is never dropped here.
+            return;
+        }
+        if shared.has_writer_ended() {
+            // It was closed before, and whoever did that was told.
+            return;
+        }
+        let timeout = shared.config.close_timeout;
+        let holds_sink = wait::holds_sink_of(shared.id());
+        if !holds_sink && !wait::on_executor() {
+            return log_close(shared, timeout, self.close(timeout));
+        }
+        shared.begin_close();
+        let brief = sync::after(BRIEF.min(timeout));
+        if !holds_sink && wait::block_on(End::of(shared), brief).is_some() {
+            return log_close(shared, timeout, self.close(timeout));
+        }
+        tracing::warn!(
+            rows = shared.stats().pending,
+            "the buffer for {} was dropped on a thread that must not wait, with rows to be written: the writer goes \
+             on, but not past the end of the process; call close_async() and await it",
+            shared.name()
+        );
+        let shared = Arc::clone(shared);
+        let closer = move || log_close(&shared, timeout, close(&shared, timeout));
+        if let Err(error) = sync::spawn("forebay-close", closer) {
+            tracing::error!("{}", no_thread(&error));
+        }
+    }
+}
+
+/// For a close that nobody takes the result of.
+fn log_close(shared: &Shared, timeout: Duration, report: CloseReport) {
+    if let Err(error) = report.into_result(shared, timeout) {
+        tracing::error!("closing the buffer for {}: {error:#}", shared.name());
+    }
+}
+
+impl CloseReport {
+    fn into_result(self, shared: &Shared, timeout: Duration) -> Result<()> {
+        shared.check_running()?;
+        if self.lost == 0 {
+            return Ok(());
+        }
+        let message = format!(
+            "closing {} left {} not written: make close_timeout, which was {timeout:?}, longer, or call \
+             close_within instead, which hands them back",
+            shared.name(),
+            crate::decide::count_of_rows(self.lost),
+        );
+        let error = Error::new(ErrorKind::Unwritten, message);
+        Err(match shared.lock().paused.clone() {
+            Some(cause) => error.because(cause),
+            None => error,
+        })
+    }
+}
+
+fn no_thread(error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::Open, format!("cannot start the writer's thread: {error}"))
+}

@@ -1,0 +1,360 @@
+//! The settings of a write buffer, their defaults, and the only place that checks them.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cut::BYTES_PER_ROW;
+use crate::error::{Error, ErrorKind, Result};
+
+const MIB: usize = 1024 * 1024;
+
+/// The settings of a write buffer.
+///
+/// A plain struct: fill in what differs from the default, or read it with serde, where durations are
+/// strings such as `"50ms"` and unknown names are refused. [`from_env`](Config::from_env) reads the environment.
+///
+/// ```
+/// use forebay::Config;
+///
+/// let config: Config = toml::from_str(r#"
+///     batch_size = 10
+///     linger = "20ms"
+///     durability = "full"
+///     [retry]
+///     max_retries = 3
+/// "#)?;
+/// assert_eq!(config.batch_size, 10);
+/// assert_eq!(config.busy_timeout.as_secs(), 30);
+/// # Ok::<(), toml::de::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Rows that make a batch due at once. Default 400.
+    pub batch_size: usize,
+    /// Bytes of encoded rows that make a batch due at once, and at which a batch is cut.
+    /// Default 4 MiB; at most a quarter of `max_buffer_bytes`.
+    pub max_batch_bytes: usize,
+    /// Rows in one transaction at the most, when more than `batch_size` have gathered while the last
+    /// commit ran. A group is never split, whatever its size. Default 4,000; at least `batch_size`, and at
+    /// most one for each 768 bytes of `max_buffer_bytes`, where a batch's index lives too.
+    pub max_transaction_rows: usize,
+    /// How long the first row of a batch may wait for company when nobody waits for its receipt.
+    /// Default 50 ms; zero commits whatever is there as soon as the writer is free.
+    #[serde(with = "humantime_serde")]
+    pub linger: Duration,
+    /// Memory for rows that are not committed yet, in bytes. Producers meet back-pressure beyond it.
+    /// Default 64 MiB; 4 KiB to 4 GiB. Taken as rows come, not at once.
+    pub max_buffer_bytes: usize,
+    /// The largest row (or group) that is accepted, encoded, in bytes. Default 1 MiB; at most a
+    /// quarter of `max_buffer_bytes`.
+    pub max_row_bytes: usize,
+    /// What a commit survives. Default [`Durability::Normal`].
+    pub durability: Durability,
+    /// How long one attempt waits for a lock that somebody else holds. Default 30 s.
+    #[serde(with = "humantime_serde")]
+    pub busy_timeout: Duration,
+    /// What follows when an attempt fails for a reason outside the rows.
+    pub retry: Retry,
+    /// How long `close` waits for the rows that are left. Default 30 s.
+    #[serde(with = "humantime_serde")]
+    pub close_timeout: Duration,
+    /// SQLite: size of the write-ahead log at which it is copied back into the database. Default 40 MiB.
+    /// Larger means fewer copies of pages that change often; smaller means a shorter recovery.
+    pub max_wal_bytes: usize,
+    /// SQLite: page cache of the writing connection, in bytes. Default 16 MiB.
+    pub max_cache_bytes: usize,
+}
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// A receipt survives a panic, `kill -9` and the OOM killer. A power cut may take the newest
+    /// commits, always a suffix, and the file stays consistent. SQLite: `synchronous=NORMAL`.
+    #[default]
+    Normal,
+    /// A receipt also survives a power cut, if the disk honours flushes. SQLite: `synchronous=FULL`,
+    /// one flush of the log for each transaction.
+    Full,
+}
+
+/// How a batch is tried again when the database is busy or cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retry {
+    /// Retries, each after twice the delay of the one before, until the buffer counts as paused.
+    /// Default 5; at most 30.
+    pub max_retries: u32,
+    /// The delay before the first retry, give or take a tenth. Default 100 ms.
+    #[serde(with = "humantime_serde")]
+    pub delay: Duration,
+    /// The pace of further attempts while the buffer is paused. Default 500 ms; 1 ms to 1 h.
+    #[serde(with = "humantime_serde")]
+    pub pause: Duration,
+    /// How long a paused batch is kept and tried. `None`, the default, keeps it until it is written or
+    /// the buffer closes. After the given time its receipts fail and its rows become dead letters.
+    #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub give_up: Option<Duration>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            batch_size: 400,
+            max_batch_bytes: 4 * MIB,
+            max_transaction_rows: 4_000,
+            linger: Duration::from_millis(50),
+            max_buffer_bytes: 64 * MIB,
+            max_row_bytes: MIB,
+            durability: Durability::Normal,
+            busy_timeout: Duration::from_secs(30),
+            retry: Retry::default(),
+            close_timeout: Duration::from_secs(30),
+            max_wal_bytes: 40 * MIB,
+            max_cache_bytes: 16 * MIB,
+        }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            max_retries: 5,
+            delay: Duration::from_millis(100),
+            pause: Duration::from_millis(500),
+            give_up: None,
+        }
+    }
+}
+
+impl Config {
+    /// Checks every setting against its bounds. Opening a buffer does it too.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`], naming the setting, its value and its bound.
+    pub fn check(&self) -> Result<()> {
+        let hour = Duration::from_secs(3_600);
+        at_least("batch_size", self.batch_size, 1, "row")?;
+        at_most("batch_size", self.batch_size, 1_000_000, "rows", "")?;
+        at_least(
+            "max_transaction_rows",
+            self.max_transaction_rows,
+            self.batch_size,
+            "rows, the batch_size",
+        )?;
+        at_most("max_transaction_rows", self.max_transaction_rows, 1_000_000, "rows", "")?;
+        at_least("max_buffer_bytes", self.max_buffer_bytes, 4_096, "bytes")?;
+        at_most("max_buffer_bytes", self.max_buffer_bytes, 4_096 * MIB, "bytes", "")?;
+        at_most(
+            "max_transaction_rows",
+            self.max_transaction_rows,
+            self.max_buffer_bytes / 8 / BYTES_PER_ROW,
+            "rows",
+            &format!(
+                ", one for each 768 bytes of max_buffer_bytes, which is {}",
+                self.max_buffer_bytes
+            ),
+        )?;
+        at_least("max_batch_bytes", self.max_batch_bytes, 64, "bytes")?;
+        at_most(
+            "max_batch_bytes",
+            self.max_batch_bytes,
+            self.max_buffer_bytes / 4,
+            "bytes",
+            &format!(", a quarter of max_buffer_bytes, which is {}", self.max_buffer_bytes),
+        )?;
+        at_least("max_row_bytes", self.max_row_bytes, 64, "bytes")?;
+        at_most(
+            "max_row_bytes",
+            self.max_row_bytes,
+            self.max_buffer_bytes / 4,
+            "bytes",
+            &format!(", a quarter of max_buffer_bytes, which is {}", self.max_buffer_bytes),
+        )?;
+        at_least("max_wal_bytes", self.max_wal_bytes, 64 * 1024, "bytes")?;
+        at_most("max_wal_bytes", self.max_wal_bytes, 1024 * 1024 * MIB, "bytes", "")?;
+        at_least("max_cache_bytes", self.max_cache_bytes, 64 * 1024, "bytes")?;
+        at_most("max_cache_bytes", self.max_cache_bytes, 1024 * 1024 * MIB, "bytes", "")?;
+        at_most("retry.max_retries", self.retry.max_retries as usize, 30, "retries", "")?;
+        within("linger", self.linger, Duration::ZERO, hour)?;
+        within("busy_timeout", self.busy_timeout, Duration::ZERO, hour)?;
+        within("close_timeout", self.close_timeout, Duration::ZERO, 24 * hour)?;
+        within("retry.delay", self.retry.delay, Duration::ZERO, hour)?;
+        within("retry.pause", self.retry.pause, Duration::from_millis(1), hour)
+    }
+
+    /// The bytes of one segment: half of what the index of a batch leaves.
+    pub(crate) fn segment_bytes(&self) -> usize {
+        (self.max_buffer_bytes - self.max_transaction_rows * BYTES_PER_ROW) / 2
+    }
+
+    /// Reads the settings from environment variables: `FOREBAY_BATCH_SIZE=10`, `FOREBAY_LINGER=20ms`,
+    /// `FOREBAY_RETRY_MAX_RETRIES=3` with the prefix `FOREBAY_`. What is not set keeps its default. Choose a
+    /// prefix that nothing else uses: every variable with it must name a setting.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] for a variable with the prefix that names no setting, and for a value that
+    /// does not fit.
+    pub fn from_env(prefix: &str) -> Result<Self> {
+        Self::from_vars(
+            prefix,
+            std::env::vars_os().map(|(name, value)| {
+                (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
+            }),
+        )
+    }
+
+    fn from_vars(prefix: &str, vars: impl Iterator<Item = (String, String)>) -> Result<Self> {
+        let mut config = Self::default();
+        for (variable, text) in vars {
+            let Some(name) = variable.strip_prefix(prefix) else {
+                continue;
+            };
+            config.set(&name.to_ascii_lowercase(), &text).map_err(|why| {
+                Error::new(
+                    ErrorKind::Config,
+                    format!("the environment variable {variable} is not usable: {why} (durations are written like 50ms, sizes and counts as whole numbers)"),
+                )
+                .with_field(name.to_ascii_lowercase())
+            })?;
+        }
+        config.check().map_err(|error| {
+            let name = error.field().unwrap_or_default().replace('.', "_").to_ascii_uppercase();
+            let message = format!("the environment's {prefix}{name} is not usable: {error}");
+            error.retold(ErrorKind::Config, message)
+        })?;
+        Ok(config)
+    }
+
+    /// Sets one field by name, through serde, so that names and types are stated once.
+    fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
+        let mut settings = serde_json::to_value(&*self).map_err(|error| error.to_string())?;
+        let (table, name) = match name.strip_prefix("retry_") {
+            Some(name) => (&mut settings["retry"], name),
+            None => (&mut settings, name),
+        };
+        // A number where the field is a number, a string (duration, name) everywhere else.
+        let text = text.trim();
+        table[name] = match text.parse::<u64>() {
+            Ok(number) => number.into(),
+            Err(_) => text.into(),
+        };
+        *self = serde_json::from_value(settings).map_err(|error| error.to_string())?;
+        Ok(())
+    }
+}
+
+fn wrong(name: &str, value: impl std::fmt::Display, bound: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Config, format!("{name} is {value}: it must be {bound}")).with_field(name)
+}
+
+fn at_least(name: &str, value: usize, least: usize, unit: &str) -> Result<()> {
+    if value < least {
+        Err(wrong(name, value, format_args!("at least {least} {unit}")))
+    } else {
+        Ok(())
+    }
+}
+
+fn at_most(name: &str, value: usize, most: usize, unit: &str, what: &str) -> Result<()> {
+    if value > most {
+        Err(wrong(name, value, format_args!("at most {most} {unit}{what}")))
+    } else {
+        Ok(())
+    }
+}
+
+fn within(name: &str, value: Duration, least: Duration, most: Duration) -> Result<()> {
+    if value < least || value > most {
+        return Err(wrong(
+            name,
+            format_args!("{value:?}"),
+            format_args!("from {least:?} to {most:?}"),
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(vars: &[(&str, &str)]) -> Result<Config> {
+        Config::from_vars("FOREBAY_", vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn the_default_is_valid_and_survives_toml() {
+        let config = Config::default();
+        config.check().unwrap();
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<Config>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn the_environment_sets_numbers_durations_names_and_nested_fields() {
+        let config = from(&[
+            ("FOREBAY_BATCH_SIZE", "10"),
+            ("FOREBAY_LINGER", "20ms"),
+            ("FOREBAY_DURABILITY", "full"),
+            ("FOREBAY_RETRY_GIVE_UP", "1m"),
+            ("PATH", "/bin"),
+        ])
+        .unwrap();
+        assert_eq!(config.batch_size, 10);
+        assert_eq!(config.linger, Duration::from_millis(20));
+        assert_eq!(config.durability, Durability::Full);
+        assert_eq!(config.retry.give_up, Some(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_wrong_variable_is_named() {
+        for (name, value) in [
+            ("FOREBAY_BATCHSIZE", "10"),
+            ("FOREBAY_BATCH_SIZE", "ten"),
+            ("FOREBAY_LINGER", "50"),
+            ("FOREBAY_DURABILITY", "most"),
+            ("FOREBAY_RETRY", "5"),
+        ] {
+            let error = from(&[(name, value)]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_bound_names_its_setting() {
+        type Break = fn(&mut Config);
+        let breaks: &[(&str, Break)] = &[
+            ("batch_size", |c| c.batch_size = 0),
+            ("batch_size", |c| c.batch_size = 2_000_000),
+            ("max_transaction_rows", |c| c.max_transaction_rows = 399),
+            ("max_buffer_bytes", |c| c.max_buffer_bytes = 100),
+            ("max_buffer_bytes", |c| c.max_buffer_bytes = usize::MAX),
+            ("max_transaction_rows", |c| c.max_buffer_bytes = 2 * MIB),
+            ("max_batch_bytes", |c| c.max_batch_bytes = 17 * MIB),
+            ("max_batch_bytes", |c| c.max_batch_bytes = 0),
+            ("max_row_bytes", |c| c.max_row_bytes = 17 * MIB),
+            ("max_row_bytes", |c| c.max_row_bytes = 0),
+            ("max_wal_bytes", |c| c.max_wal_bytes = 0),
+            ("max_cache_bytes", |c| c.max_cache_bytes = 0),
+            ("retry.max_retries", |c| c.retry.max_retries = 31),
+            ("retry.pause", |c| c.retry.pause = Duration::ZERO),
+            ("retry.delay", |c| c.retry.delay = Duration::from_secs(4_000)),
+            ("linger", |c| c.linger = Duration::from_secs(4_000)),
+            ("busy_timeout", |c| c.busy_timeout = Duration::from_secs(4_000)),
+            ("close_timeout", |c| c.close_timeout = Duration::from_secs(90_000)),
+        ];
+        for (name, spoil) in breaks {
+            let mut config = Config::default();
+            spoil(&mut config);
+            let error = config.check().unwrap_err();
+            assert_eq!(error.field(), Some(*name), "{error}");
+            assert!(error.to_string().starts_with(&format!("{name} is ")), "{error}");
+        }
+    }
+}

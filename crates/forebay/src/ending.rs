@@ -1,0 +1,173 @@
+//! The end of a buffer: closing, failing, and who decides the rows that are left.
+//!
+//! Whoever takes the rows out of the state, with [`Shared::end`], decides them, and only he; the door is
+//! closed in the same breath.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::queue::{Errand, InFlight, Life, Shared, run_errand};
+use crate::reject::DeadLetter;
+use crate::segment::Segment;
+
+impl Shared {
+    /// Refuses new rows from now on and has the rest written.
+    pub(crate) fn begin_close(&self) {
+        let mut state = self.lock();
+        if matches!(state.life, Life::Open) {
+            state.life = Life::Closing { overdue: false };
+            state.lost_before_closing = state.stats.unwritten + state.stats.unknown;
+        }
+        let blocked = state.room.all();
+        self.wake_writer(state, true);
+        blocked.wake();
+    }
+
+    /// There is no time left to write the rest.
+    pub(crate) fn end_patience(&self) {
+        self.signals.end_patience();
+        let mut state = self.lock();
+        if let Life::Closing { overdue } = &mut state.life {
+            *overdue = true;
+        }
+        self.wake_writer(state, true);
+    }
+
+    /// The writer's thread ends. Returns the errands that nobody will run.
+    pub(crate) fn writer_ends(&self) -> VecDeque<Errand> {
+        let mut state = self.lock();
+        if !matches!(state.life, Life::Ended(_)) {
+            debug_assert_eq!(
+                state.stats.decided(),
+                state.open.end_seq(),
+                "every accepted row is accounted for"
+            );
+            state.life = Life::Ended(closed());
+        }
+        state.writer_ended = true;
+        let errands = std::mem::take(&mut state.errands);
+        let (blocked, closers) = (state.room.all(), state.closers.all());
+        drop(state);
+        blocked.wake();
+        closers.wake();
+        errands
+    }
+
+    /// Accepts nothing any more, and takes out the rows that are left, for the caller to decide. `None`
+    /// when somebody else has done so.
+    pub(crate) fn end(&self, why: Error) -> Option<Vec<InFlight>> {
+        let mut state = self.lock();
+        if matches!(state.life, Life::Ended(_)) {
+            return None;
+        }
+        state.life = Life::Ended(why.clone());
+        let mut empty = Segment::new(self.config.segment_bytes());
+        empty.restart(state.open.end_seq());
+        let open = std::mem::replace(&mut state.open, empty);
+        let rest = state.in_flight.take().into_iter().chain([InFlight::new(open)]);
+        let rest: Vec<_> = rest.filter(|segment| segment.segment.rows() > 0).collect();
+        if let Some(InFlight { segment, .. }) = rest.last() {
+            state.last = (Arc::clone(segment.outcome()), segment.end_seq());
+        }
+        let errands = std::mem::take(&mut state.errands);
+        let blocked = state.room.all();
+        self.wake_writer(state, true);
+        blocked.wake();
+        for errand in errands {
+            run_errand(errand, Err(why.clone()));
+        }
+        Some(rest)
+    }
+
+    /// The rows have been decided without the holder of the sink; `close` hands these back.
+    pub(crate) fn abandoned(&self, mut letters: Vec<DeadLetter>) {
+        let mut state = self.lock();
+        state.leftovers.append(&mut letters);
+        state.all_decided = true;
+        state.abandoned = true;
+        let closers = state.closers.all();
+        drop(state);
+        closers.wake();
+    }
+
+    /// The holder of the sink has decided every row that was left.
+    pub(crate) fn all_decided(&self) {
+        let mut state = self.lock();
+        state.all_decided = true;
+        let closers = state.closers.all();
+        drop(state);
+        closers.wake();
+    }
+
+    pub(crate) fn has_writer_ended(&self) -> bool {
+        self.lock().writer_ended
+    }
+
+    /// Rows that the closing buffer could not write.
+    pub(crate) fn lost_in_closing(&self) -> u64 {
+        let state = self.lock();
+        state.stats.unwritten + state.stats.unknown - state.lost_before_closing
+    }
+
+    /// Fails when the buffer has failed.
+    pub(crate) fn check_running(&self) -> Result<()> {
+        match &self.lock().life {
+            Life::Ended(error) if error.kind() == ErrorKind::Failed => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether `close` has run out of time.
+    pub(crate) fn is_overdue(&self) -> bool {
+        matches!(self.lock().life, Life::Closing { overdue: true } | Life::Ended(_))
+    }
+}
+
+/// What a push gets from a buffer that is closing or closed.
+pub(crate) fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the buffer is closed and accepts nothing")
+}
+
+/// Resolves when the buffer has ended.
+pub(crate) struct End<'a> {
+    shared: &'a Shared,
+    /// Also when every row is decided but the sink is not let go of yet.
+    at_decision: bool,
+    ticket: Option<u64>,
+}
+
+impl<'a> End<'a> {
+    /// When the writer's thread has ended and the sink is gone, or was given up.
+    pub(crate) fn of(shared: &'a Shared) -> Self {
+        Self { shared, at_decision: false, ticket: None }
+    }
+
+    /// When every row is decided.
+    pub(crate) fn of_the_rows_of(shared: &'a Shared) -> Self {
+        Self { shared, at_decision: true, ticket: None }
+    }
+}
+
+impl Future for End<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let mut state = this.shared.lock();
+        if state.writer_ended || state.abandoned || this.at_decision && state.all_decided {
+            return Poll::Ready(());
+        }
+        state.closers.register(&mut this.ticket, 0, context.waker());
+        Poll::Pending
+    }
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().closers.leave(self.ticket);
+    }
+}

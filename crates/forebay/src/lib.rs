@@ -1,0 +1,98 @@
+//! A batching write buffer for databases.
+//!
+//! Many threads and tasks hand it small rows; one writer turns them into few, large, multi-row
+//! transactions. It stands between an application and its SQLite file: inside the process nobody meets
+//! `database is locked` again, and between processes the lock is only a delay.
+//!
+//! Begin with [`WriteBuffer::open`]; make a [`Producer`] for each table with [`WriteBuffer::table`], or for a
+//! statement with [`WriteBuffer::statement`]; keep it and clone it into your threads.
+//!
+//! # What is promised
+//!
+//! | | survives | may be lost by |
+//! |---|---|---|
+//! | a receipt, [`Durability::Normal`] | a panic, `kill -9`, the OOM killer | a power cut: the newest commits, always a suffix |
+//! | a receipt, [`Durability::Full`] | also a power cut, if the disk honours flushes | a disk that lies |
+//! | a push that returned Ok | a clean [`close`](WriteBuffer::close) | whatever ends the process before: a crash, a signal, `exit`, a buffer in a static |
+//!
+//! * Rows reach the database in the order in which they were accepted, whatever their producer, unless it is
+//!   [`unordered`](TableWrite::unordered).
+//! * A receipt resolves when the database has decided its row, never before. Whether an upsert changed
+//!   anything is not told for each row; [`Stats::unchanged`] counts them.
+//! * A row that the database refuses fails alone (or with its group) and reaches the application, by its
+//!   receipt or as a [`DeadLetter`]. Which row of a batch is refused can depend on the batch: a child that
+//!   comes before its parent passes with it and fails alone.
+//! * While the database cannot be written, or a table that rows are for is gone, the buffer is
+//!   [`Paused`](Health::Paused) as a whole: rows keep their order, so those behind wait too. It goes on by itself
+//!   when the cause is gone; [`Retry::give_up`] bounds how long a batch is kept.
+//! * `accepted == committed + superseded + rejected + unknown + unwritten + pending`, see [`Stats`].
+//!
+//! # What blocks
+//!
+//! | call | blocks |
+//! |---|---|
+//! | [`push`](Producer::push), [`submit`](Producer::submit), [`group`](WriteBuffer::group) | while the buffer is full |
+//! | [`try_push`](Producer::try_push) | never |
+//! | [`push_timeout`](Producer::push_timeout) | while the buffer is full, for the time given |
+//! | [`wait`](Receipt::wait), [`write`](Producer::write), [`flush`](WriteBuffer::flush), [`execute`](WriteBuffer::execute) | until the rows are decided |
+//! | [`close`](WriteBuffer::close) | until all is written, for `close_timeout` at the most |
+//! | [`table`](WriteBuffer::table)…`producer()`, [`statement`](WriteBuffer::statement) | until the batch at hand is written |
+//!
+//! A new list of fields that does not fit what is known of its table is held against the live table once more,
+//! which blocks likewise; `try_push` and the async calls have the table looked at behind their back instead,
+//! and refuse the row meanwhile.
+//!
+//! Never use a buffer in a child process after a fork: it says [`ErrorKind::Forked`] where it notices.
+
+mod admission;
+mod batch;
+mod buffer;
+mod config;
+mod cut;
+mod decide;
+mod encode;
+mod ending;
+mod error;
+mod fit;
+mod merge;
+mod persist;
+mod policy;
+mod producer;
+mod promise;
+mod queue;
+mod receipt;
+mod reject;
+mod row;
+mod segment;
+mod shape;
+mod signals;
+mod sink;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod stats;
+mod sync;
+mod table;
+mod value;
+mod wait;
+mod writer;
+
+pub use batch::{Batch, Row};
+pub use buffer::{Builder, CloseReport, WriteBuffer};
+pub use config::{Config, Durability, Retry};
+pub use error::{Error, ErrorKind, Result};
+pub use producer::{Group, Producer};
+pub use receipt::Receipt;
+pub use reject::DeadLetter;
+pub use row::{Value, ValueRef, Values};
+pub use shape::{MAX_SHAPES, Operation, Shape, Target};
+pub use signals::Signals;
+pub use sink::{Applied, ColumnType, Rejection, Sink, SinkError, StatementInfo, TableInfo};
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteSink;
+pub use stats::{Health, Stats, Triggers};
+pub use table::{Table, TableWrite};
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -1,0 +1,555 @@
+//! The queue between producers and whoever holds the sink: admission, back-pressure, the swap of segments.
+//!
+//! Everything is in one [`State`] under one lock, held for a copy and never for I/O, a callback or a log
+//! line. Invariants:
+//!
+//! * A row's sequence number is the count of rows accepted before it; the log is dense.
+//! * There are two segments: `open`, which producers append to, and the other, which is `in_flight`
+//!   or `spare`. The open one is only swapped out when the other is spare, so segments are decided in order.
+//! * Whoever has taken `worker` out holds the sink, and only he changes `in_flight`, until he puts it back.
+//! * Rows are decided under the lock, in order, each once.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::admission::{Admitted, Refused};
+use crate::config::Config;
+use crate::decide::Ledger;
+use crate::ending::closed;
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::{Due, Gathered, Policy, Trigger};
+use crate::promise::promise;
+use crate::receipt::{Barrier, Outcome};
+use crate::reject::DeadLetter;
+use crate::segment::{Cursor, Segment};
+use crate::shape::{Place, Shapes, Stream, Target};
+use crate::signals::Signals;
+use crate::sink::{Sink, SinkError};
+use crate::stats::{Health, Stats};
+use crate::sync::{self, Condvar, Mutex, MutexGuard};
+use crate::wait::{self, WaitList};
+use crate::writer::Worker;
+
+/// What handles, receipts and the writer share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) signals: Arc<Signals>,
+    pub(crate) shapes: Shapes,
+    name: String,
+    policy: Policy,
+    process: u32,
+    streams: Mutex<Vec<Arc<Stream>>>,
+    state: Mutex<State>,
+    /// Where the writer sleeps.
+    work: Condvar,
+}
+
+/// A panic elsewhere leaves nothing half done here: what changes under a lock changes without calling out.
+impl RefUnwindSafe for Shared {}
+
+pub(crate) struct State {
+    pub(crate) open: Segment,
+    pub(crate) spare: Option<Segment>,
+    pub(crate) in_flight: Option<InFlight>,
+    pub(crate) worker: Option<Box<Worker>>,
+    pub(crate) life: Life,
+    /// Why the database cannot be written at the moment.
+    pub(crate) paused: Option<Error>,
+    pub(crate) stats: Stats,
+    /// The outcome of the last rows that were taken out to be decided when the buffer ended, and the
+    /// sequence number after them: a flush waits for these when there are no others.
+    pub(crate) last: (Arc<Outcome>, u64),
+    /// Rows that `close` hands back.
+    pub(crate) leftovers: Vec<DeadLetter>,
+    pub(crate) errands: VecDeque<Errand>,
+    /// The writer's thread has ended.
+    pub(crate) writer_ended: bool,
+    /// Every row is decided.
+    pub(crate) all_decided: bool,
+    /// They have been decided without the holder of the sink, who may never come back.
+    pub(crate) abandoned: bool,
+    /// Rows that were lost while the buffer was open.
+    pub(crate) lost_before_closing: u64,
+    sleep: Sleep,
+    pressed: bool,
+    awaited: bool,
+    flushing: bool,
+    pub(crate) room: WaitList,
+    pub(crate) closers: WaitList,
+}
+
+/// The segment that is being written.
+pub(crate) struct InFlight {
+    pub(crate) segment: Arc<Segment>,
+    /// Everything before it is decided.
+    pub(crate) decided: Cursor,
+    /// The end of the batch that the sink has been given; `decided` when it has none.
+    pub(crate) applying: Cursor,
+    /// What the thread that waited for its own row met when it tried to commit it.
+    pub(crate) handed_over: Option<SinkError>,
+    /// The sink's answer, while the dead letters that it means are delivered.
+    pub(crate) answered: Option<Ledger>,
+}
+
+/// Where a buffer is in its life. Pushes are accepted in the first stage only.
+pub(crate) enum Life {
+    Open,
+    /// Draining; `overdue` when there is no time left.
+    Closing {
+        overdue: bool,
+    },
+    /// Every row is decided. The error is what a push gets.
+    Ended(Error),
+}
+
+/// How the writer sleeps, that is, what is worth waking it for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sleep {
+    Awake,
+    /// Until there is a row.
+    Idle,
+    /// Until the linger of the rows that are there is over, or they are due by something else.
+    Timed,
+    /// Until the thread that holds the sink gives it back.
+    WithoutSink,
+}
+
+/// Something to be done with the sink between batches.
+pub(crate) type Errand = Box<dyn FnOnce(Result<&mut dyn Sink>) + Send>;
+
+/// Runs an errand. Whoever waits for one that panics is told by its promise being dropped.
+pub(crate) fn run_errand(errand: Errand, sink: Result<&mut dyn Sink>) {
+    if catch_unwind(AssertUnwindSafe(|| errand(sink))).is_err() {
+        tracing::error!("the sink panicked while it looked at a table or a statement");
+    }
+}
+
+/// What the writer is to do next.
+pub(crate) enum Job {
+    Errand(Box<Worker>, Errand),
+    /// Write what is in flight.
+    Write(Box<Worker>),
+    /// All is written and the buffer closes.
+    Exit(Option<Box<Worker>>),
+}
+
+impl Shared {
+    pub(crate) fn new(config: Config, name: String, worker: Worker, signals: Arc<Signals>) -> Self {
+        let segment_bytes = config.segment_bytes();
+        Self {
+            policy: Policy::new(&config),
+            name,
+            signals,
+            shapes: Shapes::new(),
+            process: std::process::id(),
+            streams: Mutex::new(Vec::new()),
+            state: Mutex::new(State {
+                open: Segment::new(segment_bytes),
+                spare: Some(Segment::new(segment_bytes)),
+                in_flight: None,
+                worker: Some(Box::new(worker)),
+                life: Life::Open,
+                paused: None,
+                stats: Stats::default(),
+                last: (Arc::new(Outcome::new(1)), 1),
+                leftovers: Vec::new(),
+                errands: VecDeque::new(),
+                writer_ended: false,
+                all_decided: false,
+                abandoned: false,
+                lost_before_closing: 0,
+                sleep: Sleep::Awake,
+                pressed: false,
+                awaited: false,
+                flushing: false,
+                room: WaitList::default(),
+                closers: WaitList::default(),
+            }),
+            work: Condvar::new(),
+            config,
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// What the buffer writes to, for messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What tells this buffer from others.
+    pub(crate) fn id(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Fails in a child of the process that opened the buffer: there is no writer there, and using a
+    /// database connection from both sides of a fork corrupts the database.
+    pub(crate) fn check_process(&self) -> Result<()> {
+        if std::process::id() == self.process {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Forked,
+            format!(
+                "the buffer for {} belongs to the parent process: open one after the fork",
+                self.name
+            ),
+        ))
+    }
+
+    /// Fails where a call that blocks could never return.
+    pub(crate) fn may_wait(&self, to: &str) -> Result<()> {
+        self.check_process()?;
+        if !wait::holds_sink_of(self.id()) {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::WouldDeadlock,
+            format!(
+                "cannot {to} on the thread that writes to {}: from on_reject or a log subscriber use try_push",
+                self.name
+            ),
+        ))
+    }
+
+    /// Appends encoded rows to the log, if there is room.
+    pub(crate) fn admit(
+        &self,
+        frames: &[u8],
+        rows: usize,
+        receipt: bool,
+    ) -> Result<Admitted, Refused> {
+        let mut state = self.state.lock();
+        let admitted = state.append(frames, rows, receipt);
+        let wake = match admitted {
+            Ok(_) => match state.sleep {
+                Sleep::Idle => true,
+                Sleep::Timed => self.policy.is_full(state.open.rows(), state.open.bytes().len()),
+                Sleep::Awake | Sleep::WithoutSink => false,
+            },
+            Err(Refused::Full) => {
+                state.stats.full += 1;
+                state.press()
+            }
+            Err(Refused::Because(_)) => false,
+        };
+        self.wake_writer(state, wake);
+        admitted
+    }
+
+    /// Somebody waits for this row: its batch is due.
+    pub(crate) fn ask_for(&self, seq: u64) {
+        let mut state = self.state.lock();
+        let open = state.open.rows() > 0 && seq >= state.open.seq(0);
+        state.awaited |= open;
+        self.wake_writer(state, open);
+    }
+
+    /// A future for everything accepted so far to be decided, made due at once.
+    pub(crate) fn barrier(&self) -> Barrier {
+        let mut state = self.state.lock();
+        let barrier = match &state.in_flight {
+            _ if state.open.rows() > 0 => {
+                state.flushing = true;
+                Barrier::new(Arc::clone(state.open.outcome()), state.open.end_seq())
+            }
+            Some(in_flight) => {
+                Barrier::new(Arc::clone(in_flight.segment.outcome()), in_flight.segment.end_seq())
+            }
+            None => Barrier::new(Arc::clone(&state.last.0), state.last.1),
+        };
+        self.wake_writer(state, true);
+        barrier
+    }
+
+    /// Has something done with the sink, between batches, by whoever holds it.
+    pub(crate) fn send(&self, errand: Errand) {
+        let mut state = self.state.lock();
+        if let Life::Ended(error) = &state.life {
+            let error = error.clone();
+            drop(state);
+            return run_errand(errand, Err(error));
+        }
+        state.errands.push_back(errand);
+        self.wake_writer(state, true);
+    }
+
+    /// Has something asked of the sink and blocks for the answer.
+    pub(crate) fn with_sink<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut dyn Sink) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.may_wait("look at the database")?;
+        let (promise, promised) = promise();
+        self.send(Box::new(move |sink| promise.keep(sink.and_then(ask))));
+        wait::block_on(promised, None).flatten().unwrap_or_else(|| {
+            Err(Error::new(
+                ErrorKind::Panicked,
+                format!("the sink for {} panicked while it was asked", self.name),
+            ))
+        })
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let state = self.state.lock();
+        let mut stats = state.stats.clone();
+        stats.accepted = state.open.end_seq();
+        stats.pending = stats.accepted - stats.decided();
+        stats.buffer_bytes = state.allocated() as u64;
+        (stats.busy_waits, stats.busy_time) = self.signals.waits();
+        stats.log_bytes = self.signals.log_bytes();
+        stats
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        let state = self.state.lock();
+        match (&state.life, &state.paused) {
+            (Life::Ended(error), _) if error.kind() == ErrorKind::Failed => {
+                Health::Failed(error.clone())
+            }
+            (Life::Ended(_), _) => Health::Closed,
+            (_, Some(cause)) => Health::Paused(cause.clone()),
+            (_, None) => Health::Running,
+        }
+    }
+
+    /// The stream of a target: one for all producers with the same definition, so that their shapes and
+    /// cached statements are shared. `place` is what the table looks like now.
+    pub(crate) fn stream(&self, target: Target, place: Place) -> Arc<Stream> {
+        let mut streams = self.streams.lock();
+        if let Some(stream) = streams.iter().find(|stream| *stream.target() == target) {
+            if let Place::Table(info) = place {
+                stream.update(info);
+            }
+            return Arc::clone(stream);
+        }
+        let stream = Arc::new(Stream::new(target, place));
+        streams.push(Arc::clone(&stream));
+        stream
+    }
+
+    pub(crate) fn streams(&self) -> Vec<Arc<Stream>> {
+        self.streams.lock().clone()
+    }
+
+    /// Blocks the writer until there is something to do.
+    pub(crate) fn next_job(&self) -> Job {
+        let mut state = self.state.lock();
+        loop {
+            if matches!(state.life, Life::Ended(_)) {
+                return Job::Exit(state.worker.take());
+            }
+            if state.worker.is_none() {
+                self.sleep(&mut state, Sleep::WithoutSink, None);
+                continue;
+            }
+            if let Some(errand) = state.errands.pop_front() {
+                return Job::Errand(state.take_worker(), errand);
+            }
+            if state.in_flight.is_some() {
+                return Job::Write(state.take_worker());
+            }
+            match self.policy.due(&state.gathered(), sync::now) {
+                Due::Now(trigger) => {
+                    let worker = state.take_worker();
+                    self.swap(state, trigger);
+                    return Job::Write(worker);
+                }
+                Due::At(time) => self.sleep(&mut state, Sleep::Timed, Some(time)),
+                Due::Never if matches!(state.life, Life::Open) => {
+                    self.sleep(&mut state, Sleep::Idle, None);
+                }
+                Due::Never => return Job::Exit(state.worker.take()),
+            }
+        }
+    }
+
+    /// Gives the sink to the calling thread if it waits for these rows, they are all there is, and nothing
+    /// else is to be done.
+    pub(crate) fn take_sink_for(&self, rows: &Range<u64>) -> Option<Box<Worker>> {
+        let mut state = self.state.lock();
+        let alone = state.open.rows() > 0
+            && (state.open.seq(0)..state.open.end_seq()) == *rows
+            && state.in_flight.is_none()
+            && state.errands.is_empty()
+            && matches!(state.life, Life::Open);
+        if !alone || !state.worker.as_ref().is_some_and(|worker| worker.commits_on_caller()) {
+            return None;
+        }
+        let worker = state.take_worker();
+        state.stats.commits_on_caller += 1;
+        self.swap(state, Trigger::Receipt);
+        Some(worker)
+    }
+
+    /// Gives the sink back.
+    pub(crate) fn return_sink(&self, worker: Box<Worker>) {
+        let mut state = self.state.lock();
+        if state.writer_ended {
+            // Nobody will use it any more.
+            drop(state);
+            return drop(worker);
+        }
+        state.worker = Some(worker);
+        if state.sleep == Sleep::WithoutSink {
+            // The writer sleeps on, and from now on a row is worth waking it for.
+            state.sleep = Sleep::Idle;
+        }
+        let work = state.open.rows() > 0
+            || state.in_flight.is_some()
+            || !state.errands.is_empty()
+            || !matches!(state.life, Life::Open);
+        self.wake_writer(state, work);
+    }
+
+    /// The segment in flight has been decided: its memory is spare again.
+    pub(crate) fn recycle(&self) {
+        let mut state = self.state.lock();
+        if let Some(in_flight) = state.in_flight.take() {
+            let segment = Arc::try_unwrap(in_flight.segment);
+            state.spare =
+                Some(segment.unwrap_or_else(|_| Segment::new(self.config.segment_bytes())));
+        }
+    }
+
+    /// The segment in flight, how far it is decided, and the answer to an attempt made elsewhere.
+    /// `None` when somebody has decided its rows without the holder of the sink.
+    pub(crate) fn in_flight(&self) -> Option<(Arc<Segment>, Cursor, Option<SinkError>)> {
+        let mut state = self.state.lock();
+        let in_flight = state.in_flight.as_mut()?;
+        let failed = in_flight.handed_over.take();
+        Some((Arc::clone(&in_flight.segment), in_flight.decided, failed))
+    }
+
+    /// Notes that the sink is given the rows before `end`.
+    pub(crate) fn begin_batch(&self, end: Cursor) {
+        if let Some(in_flight) = &mut self.state.lock().in_flight {
+            in_flight.applying = end;
+        }
+    }
+
+    /// Leaves the segment in flight to the writer, with what the sink said.
+    pub(crate) fn hand_over(&self, error: SinkError) {
+        if let Some(in_flight) = &mut self.state.lock().in_flight {
+            in_flight.handed_over = Some(error);
+        }
+    }
+
+    pub(crate) fn next_errand(&self) -> Option<Errand> {
+        self.state.lock().errands.pop_front()
+    }
+
+    /// Lets the holder of the sink wait until `time`, or until `close` has run out of time. He runs
+    /// errands meanwhile.
+    pub(crate) fn rest(&self, time: Instant, sink: &mut dyn Sink) {
+        let mut state = self.state.lock();
+        while sync::now() < time
+            && !matches!(state.life, Life::Closing { overdue: true } | Life::Ended(_))
+        {
+            if let Some(errand) = state.errands.pop_front() {
+                drop(state);
+                run_errand(errand, Ok(sink));
+                state = self.state.lock();
+                continue;
+            }
+            self.sleep(&mut state, Sleep::WithoutSink, Some(time));
+        }
+    }
+
+    fn sleep(&self, state: &mut MutexGuard<'_, State>, how: Sleep, until: Option<Instant>) {
+        state.sleep = how;
+        match until {
+            Some(time) => {
+                self.work.wait_until(state, time);
+            }
+            None => self.work.wait(state),
+        }
+        state.sleep = Sleep::Awake;
+    }
+
+    /// Makes the open segment the one in flight and lets everyone in who found no room.
+    fn swap(&self, mut state: MutexGuard<'_, State>, trigger: Trigger) {
+        let mut empty =
+            state.spare.take().expect("the other segment is spare when none is in flight");
+        empty.restart(state.open.end_seq());
+        let full = std::mem::replace(&mut state.open, empty);
+        state.in_flight = Some(InFlight::new(full));
+        (state.pressed, state.awaited, state.flushing) = (false, false, false);
+        state.stats.triggers.count(trigger);
+        let blocked = state.room.all();
+        drop(state);
+        blocked.wake();
+    }
+
+    pub(crate) fn wake_writer(&self, mut state: MutexGuard<'_, State>, wake: bool) {
+        let wake = wake && std::mem::replace(&mut state.sleep, Sleep::Awake) != Sleep::Awake;
+        drop(state);
+        if wake {
+            self.work.notify_one();
+        }
+    }
+}
+
+impl InFlight {
+    pub(crate) fn new(segment: Segment) -> Self {
+        Self {
+            segment: Arc::new(segment),
+            decided: Cursor::default(),
+            applying: Cursor::default(),
+            handed_over: None,
+            answered: None,
+        }
+    }
+}
+
+impl State {
+    fn append(&mut self, frames: &[u8], rows: usize, receipt: bool) -> Result<Admitted, Refused> {
+        match &self.life {
+            Life::Open => {}
+            Life::Closing { .. } => return Err(Refused::Because(closed())),
+            Life::Ended(error) => return Err(Refused::Because(error.clone())),
+        }
+        if !self.open.has_room(frames.len()) {
+            return Err(Refused::Full);
+        }
+        let first = self.open.end_seq();
+        self.open.append(frames, rows, sync::now);
+        let outcome = receipt.then(|| Arc::clone(self.open.outcome()));
+        Ok(Admitted { rows: first..first + rows as u64, outcome })
+    }
+
+    /// A producer found no room: what is there is due. Returns whether that is news.
+    pub(crate) fn press(&mut self) -> bool {
+        !std::mem::replace(&mut self.pressed, true)
+    }
+
+    fn gathered(&self) -> Gathered {
+        Gathered {
+            rows: self.open.rows(),
+            bytes: self.open.bytes().len(),
+            oldest: self.open.oldest(),
+            pressed: self.pressed,
+            awaited: self.awaited,
+            flushing: self.flushing,
+            closing: !matches!(self.life, Life::Open),
+        }
+    }
+
+    fn take_worker(&mut self) -> Box<Worker> {
+        self.worker.take().expect("the caller has seen that it is there")
+    }
+
+    fn allocated(&self) -> usize {
+        let other = match (&self.spare, &self.in_flight) {
+            (Some(spare), _) => spare.allocated(),
+            (None, Some(in_flight)) => in_flight.segment.allocated(),
+            (None, None) => 0,
+        };
+        self.open.allocated() + other
+    }
+}

@@ -1,0 +1,141 @@
+//! The SQLite sink: one connection that writes, in WAL mode.
+//!
+//! Only SQLite opens the database's files. To open and close one of them by other means drops the locks
+//! that this process holds on it; so everything here looks at names and inodes, and at nothing else.
+
+mod apply;
+mod busy;
+mod describe;
+mod fault;
+mod isolate;
+mod open;
+mod sql;
+mod wal;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+
+use self::busy::Waiting;
+use self::open::Settings;
+use self::sql::Texts;
+use self::wal::Files;
+use crate::batch::Batch;
+use crate::config::Config;
+use crate::error::{ErrorKind, Result};
+use crate::shape::Operation;
+use crate::signals::Signals;
+use crate::sink::{Applied, Sink, SinkError, StatementInfo, TableInfo};
+
+/// Writes batches to a SQLite file.
+pub struct SqliteSink {
+    path: PathBuf,
+    settings: Settings,
+    signals: Arc<Signals>,
+    /// `None` after an outcome that was not known, until the next attempt opens it again.
+    connection: Option<Connection>,
+    files: Files,
+    texts: Texts,
+}
+
+impl SqliteSink {
+    /// Opens a database file, sets the connection up for writing and reads the settings back.
+    ///
+    /// # Errors
+    ///
+    /// [`Open`](crate::ErrorKind::Open), [`Corrupt`](crate::ErrorKind::Corrupt) or
+    /// [`Busy`](crate::ErrorKind::Busy), with the remedy.
+    pub fn open(path: impl AsRef<Path>, config: &Config) -> Result<Self> {
+        let settings = Settings::new(config);
+        let signals = Arc::new(Signals::new());
+        let (connection, files) = open::open(path.as_ref(), &settings, &signals)?;
+        // What SQLite made of the path: a later change of the working directory must not matter.
+        let path = files.path().to_owned();
+        Ok(Self {
+            path,
+            settings,
+            signals,
+            connection: Some(connection),
+            files,
+            texts: Texts::default(),
+        })
+    }
+
+    /// The connection, opened again if it was given up.
+    fn connection(&mut self) -> Result<&mut Connection, SinkError> {
+        if self.connection.is_none() {
+            if let Some(moved) = self.files.moved_since_open() {
+                return Err(SinkError::fatal(moved));
+            }
+            let opened = open::open(&self.path, &self.settings, &self.signals);
+            let (connection, files) = opened.map_err(|error| match error.kind() {
+                ErrorKind::Corrupt => SinkError::fatal(error),
+                _ => SinkError::down(error),
+            })?;
+            self.connection = Some(connection);
+            self.files = files;
+        }
+        Ok(self.connection.as_mut().expect("it is there, or was opened just now"))
+    }
+}
+
+impl Sink for SqliteSink {
+    fn describe(&mut self, table: &str) -> Result<TableInfo> {
+        let connection = self.connection().map_err(|error| error.error)?;
+        describe::table(connection, table)
+    }
+
+    fn prepare(&mut self, sql: &str) -> Result<StatementInfo> {
+        let connection = self.connection().map_err(|error| error.error)?;
+        describe::statement(connection, sql)
+    }
+
+    fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
+        self.connection()?;
+        let is_execute = *batch.row(0).shape().target().operation() == Operation::Execute;
+        let applied = if is_execute { self.execute(batch) } else { self.write(batch) };
+        // Before anybody is told that these rows are there: are the files?
+        let applied = applied.and_then(|applied| match &self.connection {
+            Some(connection) => self.files.check(connection, &self.signals).map(|()| applied),
+            None => Ok(applied),
+        });
+        if applied.as_ref().is_err_and(SinkError::needs_new_connection) {
+            self.connection = None;
+        }
+        applied
+    }
+
+    fn is_untidy(&self) -> bool {
+        self.files.is_checkpoint_due()
+    }
+
+    fn tidy(&mut self) {
+        if let Some(connection) = &self.connection {
+            self.files.checkpoint(connection);
+        }
+    }
+
+    fn attach(&mut self, signals: Arc<Signals>) {
+        if let Some(connection) = &mut self.connection {
+            let timeout = self.settings.busy_timeout;
+            let waiting = Waiting::install(connection, &self.path, timeout, &signals);
+            self.files.wait_with(waiting);
+        }
+        self.signals = signals;
+    }
+
+    fn commits_on_caller(&self) -> bool {
+        true
+    }
+
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+impl std::fmt::Debug for SqliteSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteSink").field("path", &self.path).finish_non_exhaustive()
+    }
+}

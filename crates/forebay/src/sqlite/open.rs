@@ -1,0 +1,226 @@
+//! Opening a database for writing: what is set, and read back.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
+
+use super::busy::Waiting;
+use super::fault;
+use super::wal::Files;
+use crate::config::{Config, Durability};
+use crate::error::{Error, ErrorKind, Result};
+use crate::signals::Signals;
+
+/// SQLite from 3.7.0 to 3.51.2 can corrupt a database when the WAL is reset while another connection
+/// checkpoints: <https://sqlite.org/wal.html#walresetbug>.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// Statements kept prepared: a few sizes for each of a few dozen shapes.
+const CACHED_STATEMENTS: usize = 256;
+
+pub(super) struct Settings {
+    durability: Durability,
+    pub(super) busy_timeout: Duration,
+    pub(super) max_wal_bytes: usize,
+    max_cache_bytes: usize,
+}
+
+impl Settings {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            durability: config.durability,
+            busy_timeout: config.busy_timeout,
+            max_wal_bytes: config.max_wal_bytes,
+            max_cache_bytes: config.max_cache_bytes,
+        }
+    }
+}
+
+/// Opens the file and sets the connection up.
+pub(super) fn open(
+    path: &Path,
+    settings: &Settings,
+    signals: &Arc<Signals>,
+) -> Result<(Connection, Files)> {
+    check_version()?;
+    check_place(path)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let mut connection =
+        Connection::open_with_flags(path, flags).map_err(|error| explain(path, &error))?;
+    let waiting = Waiting::install(&mut connection, path, settings.busy_timeout, signals);
+    if connection.is_readonly(MAIN_DB).map_err(|error| explain(path, &error))? {
+        return Err(cannot_open(
+            path,
+            "the file may only be read: its permissions must let this user write",
+        ));
+    }
+    set_up(&connection, path, settings)?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    let files = Files::watch(&mut connection, path, settings.max_wal_bytes, waiting)
+        .map_err(|error| explain(path, &error))?;
+    Ok((connection, files))
+}
+
+/// Sets what a write buffer needs, and reads it back: SQLite ignores some settings without a word.
+fn set_up(connection: &Connection, path: &Path, settings: &Settings) -> Result<()> {
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|error| explain(path, &error))?;
+    if mode != "wal" {
+        return Err(cannot_open(
+            path,
+            &format!(
+                "WAL mode did not take, the journal mode is `{mode}`: the database must be a file on a local disk, \
+                 not in memory"
+            ),
+        ));
+    }
+    let synchronous = match settings.durability {
+        Durability::Normal => 1,
+        Durability::Full => 2,
+    };
+    let bytes = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let wanted = [
+        ("synchronous", synchronous),
+        // The sink checkpoints itself, when the receipts have been told.
+        ("wal_autocheckpoint", 0),
+        ("journal_size_limit", bytes(settings.max_wal_bytes)),
+        ("cache_size", -bytes(settings.max_cache_bytes / 1024)),
+        ("trusted_schema", 0),
+        ("foreign_keys", 1),
+    ];
+    for (name, value) in wanted {
+        connection.pragma_update(None, name, value).map_err(|error| explain(path, &error))?;
+        let read: i64 = connection
+            .pragma_query_value(None, name, |row| row.get(0))
+            .map_err(|error| explain(path, &error))?;
+        if read != value {
+            return Err(cannot_open(
+                path,
+                &format!("PRAGMA {name} is {read} after it was set to {value}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// How many parameters one statement may have.
+pub(super) fn max_parameters(connection: &Connection) -> usize {
+    let limit = connection.limit(Limit::SQLITE_LIMIT_VARIABLE_NUMBER).unwrap_or(999);
+    usize::try_from(limit).unwrap_or(999)
+}
+
+fn check_version() -> Result<()> {
+    if rusqlite::version_number() >= OLDEST_SQLITE {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::Open,
+        format!(
+            "SQLite {} is linked in; versions before 3.51.3 can corrupt a database in WAL mode: use the bundled one",
+            rusqlite::version()
+        ),
+    ))
+}
+
+/// What can be said of the place before SQLite is asked, which would answer with a code.
+fn check_place(path: &Path) -> Result<()> {
+    if path.as_os_str().is_empty() {
+        return Err(cannot_open(path, "the path is empty: name a file"));
+    }
+    if path.is_dir() {
+        return Err(cannot_open(path, "it is a directory: name a file in it"));
+    }
+    let folder = folder(path);
+    if !folder.is_dir() {
+        return Err(cannot_open(path, &format!("the folder {} is not there", folder.display())));
+    }
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Access, access};
+        if let Err(error) = access(&folder, Access::WRITE_OK | Access::EXEC_OK) {
+            let folder = folder.display();
+            return Err(cannot_open(
+                path,
+                &format!("the folder {folder} cannot be written, where WAL mode keeps two files beside the database"),
+            )
+            .because(std::io::Error::from(error)));
+        }
+    }
+    #[cfg(target_os = "linux")]
+    if let Some(kind) = network_filesystem(&folder) {
+        return Err(cannot_open(
+            path,
+            &format!(
+                "it lies on a network filesystem ({kind}), where WAL mode cannot work: put it on a local disk of the \
+                 machine whose processes use it"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The name of the network filesystem that a folder lies on, if it does.
+#[cfg(target_os = "linux")]
+fn network_filesystem(folder: &Path) -> Option<&'static str> {
+    // The magic numbers of statfs(2).
+    let kind = match rustix::fs::statfs(folder).ok()?.f_type as u32 {
+        0x6969 => "NFS",
+        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => "SMB",
+        0x0102_1997 => "9P",
+        0x5346_414F | 0x6B41_4653 => "AFS",
+        0x00C3_6400 => "Ceph",
+        0x0BD0_0BD0 => "Lustre",
+        0x4750_4653 => "GPFS",
+        0x7375_7245 => "Coda",
+        _ => return None,
+    };
+    Some(kind)
+}
+
+fn folder(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn cannot_open(path: &Path, why: &str) -> Error {
+    Error::new(ErrorKind::Open, format!("cannot open {}: {why}", path.display()))
+}
+
+fn explain(path: &Path, error: &rusqlite::Error) -> Error {
+    let explained = match fault::primary_code(error) {
+        rusqlite::ffi::SQLITE_NOTADB => {
+            Error::new(ErrorKind::Corrupt, format!("{} is not a SQLite database", path.display()))
+        }
+        rusqlite::ffi::SQLITE_CORRUPT => {
+            let remedy = "run PRAGMA integrity_check on a copy, or restore a backup";
+            Error::new(ErrorKind::Corrupt, format!("{} is damaged: {remedy}", path.display()))
+        }
+        rusqlite::ffi::SQLITE_BUSY => Error::new(
+            ErrorKind::Busy,
+            format!(
+                "cannot open {}: another connection has locked it for longer than busy_timeout: close that, or raise it",
+                path.display()
+            ),
+        ),
+        rusqlite::ffi::SQLITE_CANTOPEN
+        | rusqlite::ffi::SQLITE_READONLY
+        | rusqlite::ffi::SQLITE_IOERR => cannot_open(
+            path,
+            &format!(
+                "SQLite must be able to write it and to make files beside it in {}",
+                folder(path).display()
+            ),
+        ),
+        _ => cannot_open(path, "SQLite refused"),
+    };
+    fault::with_cause(explained, error)
+}

@@ -1,0 +1,112 @@
+//! What a buffer has done and how it is.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::policy::Trigger;
+
+/// Counters of a buffer since it was opened, and gauges of the moment, taken together.
+///
+/// Always true: `accepted == committed + superseded + rejected + unknown + unwritten + pending`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Rows that a push, submit, write or group took; an `execute` counts as one.
+    pub accepted: u64,
+    /// Rows that are in a committed transaction.
+    pub committed: u64,
+    /// Rows left out because a newer row with the same key was in the same batch (`coalesce`).
+    pub superseded: u64,
+    /// Rows that the database refused.
+    pub rejected: u64,
+    /// Rows of which it is not known whether they are in the database.
+    pub unknown: u64,
+    /// Rows given up: the buffer closed, failed or gave up before they were written.
+    pub unwritten: u64,
+    /// Rows accepted and not decided yet.
+    pub pending: u64,
+    /// Of the committed rows, those that changed nothing.
+    pub unchanged: u64,
+    /// Transactions committed.
+    pub transactions: u64,
+    /// How often each trigger made the gathered rows due.
+    pub triggers: Triggers,
+    /// Waits for a lock that somebody else held.
+    pub busy_waits: u64,
+    /// Time spent in them.
+    pub busy_time: Duration,
+    /// Batches tried again because the database was busy or could not be written.
+    pub retries: u64,
+    /// Times that the buffer paused.
+    pub pauses: u64,
+    /// Attempts to commit made by the thread that waited for the row.
+    pub commits_on_caller: u64,
+    /// Times that a producer found no room.
+    pub full: u64,
+    /// SQLite: size of the write-ahead log in use, in bytes.
+    pub log_bytes: u64,
+    /// Bytes allocated for rows, at most `max_buffer_bytes`.
+    pub buffer_bytes: u64,
+}
+
+/// How often each trigger made the rows due that had gathered. What gathers behind a slow commit may then
+/// take several transactions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Triggers {
+    /// `batch_size` rows were there.
+    pub count: u64,
+    /// `max_batch_bytes` bytes were there, or a producer found no room.
+    pub bytes: u64,
+    /// The first row was `linger` old.
+    pub linger: u64,
+    /// Somebody waited for a receipt, or called `execute`.
+    pub receipt: u64,
+    /// Somebody called `flush`.
+    pub flush: u64,
+    /// The buffer was closing.
+    pub close: u64,
+}
+
+impl Triggers {
+    pub(crate) fn count(&mut self, trigger: Trigger) {
+        *match trigger {
+            Trigger::Count => &mut self.count,
+            Trigger::Bytes => &mut self.bytes,
+            Trigger::Linger => &mut self.linger,
+            Trigger::Receipt => &mut self.receipt,
+            Trigger::Flush => &mut self.flush,
+            Trigger::Close => &mut self.close,
+        } += 1;
+    }
+}
+
+impl Stats {
+    /// Rows per transaction, on average; 0 before the first.
+    pub fn rows_per_transaction(&self) -> f64 {
+        if self.transactions == 0 { 0.0 } else { self.committed as f64 / self.transactions as f64 }
+    }
+
+    /// Rows that have been decided.
+    pub(crate) fn decided(&self) -> u64 {
+        self.committed + self.superseded + self.rejected + self.unknown + self.unwritten
+    }
+}
+
+/// How a buffer is.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum Health {
+    /// Rows are written as they come.
+    #[default]
+    Running,
+    /// The database cannot be written. The rows are kept and tried again; producers meet back-pressure
+    /// when the buffer is full.
+    Paused(Error),
+    /// The buffer failed for good and accepts nothing.
+    Failed(Error),
+    /// The buffer is closed.
+    Closed,
+}

@@ -1,0 +1,281 @@
+//! Who holds the sink, and what he does with it: take a segment, cut it into batches, write each, retry,
+//! tell the receipts.
+//!
+//! Normally the writer's thread holds the sink. A thread that waits for a row which is all there is may
+//! take it and make one attempt; whatever goes wrong there it hands to the writer. Invariant: a batch is
+//! decided (receipts told, rows counted) once, by whoever holds the sink, after the sink's answer.
+//! Only when he cannot answer, because he panicked or `close` ran out of time, the rows are decided without
+//! him ([`abandon`]), and what he says later is dropped.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::batch::Batch;
+use crate::cut::{Cut, Cutter, Merging};
+use crate::decide::{Ledger, Log, decide_batch, decide_rest};
+use crate::ending::closed;
+use crate::error::{Error, ErrorKind, Result};
+use crate::persist::{Fate, attempt, persist};
+use crate::queue::{Job, Shared, run_errand};
+use crate::reject::{DeadLetter, OnReject};
+use crate::segment::{Cursor, Segment};
+use crate::shape::{Operation, Shape};
+use crate::sink::{Applied, Sink};
+use crate::wait::Holding;
+
+/// The sink and what belongs to its holder.
+pub(crate) struct Worker {
+    sink: Box<dyn Sink>,
+    commits_on_caller: bool,
+    cutter: Cutter,
+    shapes: Vec<Arc<Shape>>,
+    on_reject: Option<OnReject>,
+    /// Since when the sink has been down.
+    paused: Option<Instant>,
+}
+
+/// Why the writer stops before everything is written.
+enum Stop {
+    /// `close` has run out of time, or the buffer fails: `why` is what a push gets from now on, the others
+    /// are for the rows of the batch at hand and for those behind it.
+    Ending { why: Error, batch: Error, rest: Error },
+    /// The rows have been decided without him.
+    Abandoned,
+}
+
+/// The writer's thread.
+pub(crate) fn run(shared: &Arc<Shared>) {
+    let _ending = Ending(shared);
+    let _holding = Holding::sink_of(shared.id());
+    if catch_unwind(AssertUnwindSafe(|| serve(shared))).is_err() {
+        abandon_after_panic(shared);
+    }
+}
+
+/// Whatever happens on the writer's thread, whoever waits for its end is told.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        for errand in self.0.writer_ends() {
+            run_errand(errand, Err(closed()));
+        }
+    }
+}
+
+/// Serves the buffer until it ends. The sink is dropped, and the connection with it, before anybody is
+/// told: after `close` the files are the application's.
+fn serve(shared: &Arc<Shared>) {
+    loop {
+        match shared.next_job() {
+            Job::Errand(mut worker, errand) => {
+                run_errand(errand, Ok(worker.sink.as_mut()));
+                shared.return_sink(worker);
+            }
+            Job::Write(mut worker) => match worker.write(shared) {
+                Ok(()) => shared.return_sink(worker),
+                Err(stop) => {
+                    worker.stop(shared, stop);
+                    return drop(worker);
+                }
+            },
+            Job::Exit(worker) => return drop(worker),
+        }
+    }
+}
+
+/// One attempt to commit the rows that the calling thread waits for, on that thread, if they are all
+/// there is.
+pub(crate) fn commit_on_caller(shared: &Arc<Shared>, rows: &Range<u64>) {
+    let Some(mut worker) = shared.take_sink_for(rows) else { return };
+    let holding = Holding::sink_of(shared.id());
+    let untidy = catch_unwind(AssertUnwindSafe(|| {
+        worker.write_once(shared);
+        worker.sink.is_untidy()
+    }));
+    drop(holding);
+    match untidy {
+        Err(_) => return abandon_after_panic(shared),
+        // Nobody's commit should wait for the house-keeping, the caller's least of all.
+        Ok(true) => shared.send(Box::new(|sink| {
+            if let Ok(sink) = sink {
+                sink.tidy();
+            }
+        })),
+        Ok(false) => {}
+    }
+    shared.return_sink(worker);
+}
+
+impl Worker {
+    pub(crate) fn new(sink: Box<dyn Sink>, cutter: Cutter, on_reject: Option<OnReject>) -> Self {
+        let commits_on_caller = sink.commits_on_caller();
+        Self { sink, commits_on_caller, cutter, shapes: Vec::new(), on_reject, paused: None }
+    }
+
+    pub(crate) fn commits_on_caller(&self) -> bool {
+        self.paused.is_none() && self.commits_on_caller
+    }
+
+    /// Writes the segment in flight, batch by batch.
+    fn write(&mut self, shared: &Arc<Shared>) -> Result<(), Stop> {
+        let (segment, mut start, mut failed) = shared.in_flight().ok_or(Stop::Abandoned)?;
+        shared.shapes.refresh(&mut self.shapes);
+        let mut unmerged_until = 0;
+        while start.ordinal < segment.rows() {
+            let merging = if start.ordinal < unmerged_until { Merging::Off } else { Merging::On };
+            let cut = self.cutter.cut(&segment, &self.shapes, start, merging);
+            shared.begin_batch(cut.end);
+            let Self { sink, cutter, shapes, paused, .. } = self;
+            let batch = Batch::new(segment.bytes(), cutter.rows(), shapes, cut.superseded);
+            let fate = persist(sink.as_mut(), &batch, shared, paused, failed.take());
+            let ledger = match fate {
+                Fate::Applied(applied) => self.settle(shared, &segment, &cut, applied),
+                Fate::Unmerge => {
+                    unmerged_until = cut.end.ordinal;
+                    continue;
+                }
+                Fate::Lost(error) => {
+                    let rows = segment.seq(start.ordinal)..segment.seq(cut.end.ordinal);
+                    Ledger::of_trouble(rows, error)
+                }
+                Fate::Failed { batch, rest, cause } => {
+                    return Err(Stop::Ending { why: failure(shared, &cause), batch, rest });
+                }
+                Fate::OutOfTime(error) => {
+                    return Err(Stop::Ending { why: closed(), batch: error.clone(), rest: error });
+                }
+            };
+            if !self.publish(shared, &segment, start..cut.end, ledger) {
+                return Err(Stop::Abandoned);
+            }
+            start = cut.end;
+            self.sink.tidy();
+            while let Some(errand) = shared.next_errand() {
+                run_errand(errand, Ok(self.sink.as_mut()));
+            }
+        }
+        drop(segment);
+        shared.recycle();
+        Ok(())
+    }
+
+    /// One attempt at the segment in flight, whose rows, being for one receipt, make one batch. An error
+    /// is the writer's to deal with.
+    fn write_once(&mut self, shared: &Arc<Shared>) {
+        let Some((segment, start, _)) = shared.in_flight() else { return };
+        shared.shapes.refresh(&mut self.shapes);
+        let cut = self.cutter.cut(&segment, &self.shapes, start, Merging::Off);
+        shared.begin_batch(cut.end);
+        let rows = self.cutter.rows();
+        let batch = Batch::new(segment.bytes(), rows, &self.shapes, cut.superseded);
+        let applied = match attempt(self.sink.as_mut(), &batch) {
+            Ok(applied) => applied,
+            Err(error) => return shared.hand_over(error),
+        };
+        let ledger = self.settle(shared, &segment, &cut, applied);
+        self.publish(shared, &segment, start..cut.end, ledger);
+        if cut.end.ordinal == segment.rows() {
+            drop(segment);
+            shared.recycle();
+        }
+    }
+
+    /// Makes of the sink's answer what each row of the batch is told.
+    fn settle(
+        &mut self,
+        shared: &Shared,
+        segment: &Segment,
+        cut: &Cut,
+        applied: Applied,
+    ) -> Ledger {
+        let batch = Batch::new(segment.bytes(), self.cutter.rows(), &self.shapes, cut.superseded);
+        if *batch.row(0).shape().target().operation() == Operation::Execute {
+            look_at_tables(self.sink.as_mut(), shared);
+        }
+        Ledger::of_batch(segment, &batch, self.cutter.rows(), cut.superseded, applied)
+    }
+
+    /// Tells the receipts, the dead letters and the counters. False when somebody has done so already.
+    fn publish(
+        &self,
+        shared: &Shared,
+        segment: &Segment,
+        rows: Range<Cursor>,
+        ledger: Ledger,
+    ) -> bool {
+        let letters = &mut |letter| self.deliver(shared, letter);
+        decide_batch(shared, Log { segment, shapes: &self.shapes }, rows, ledger, letters)
+    }
+
+    /// The application's part in a dead letter. What `close` ran out of time for, `close` hands back.
+    fn deliver(&self, shared: &Shared, letter: DeadLetter) {
+        if shared.signals.patience_ended() && letter.error.kind() != ErrorKind::Rejected {
+            shared.lock().leftovers.push(letter);
+        } else if let Some(on_reject) = &self.on_reject
+            && catch_unwind(AssertUnwindSafe(|| on_reject(&letter))).is_err()
+        {
+            tracing::error!(table = letter.table, "on_reject panicked; the buffer goes on");
+        }
+    }
+
+    /// Decides all rows that are left. The door is closed first: whoever is told that the buffer has failed
+    /// will find it so.
+    fn stop(&mut self, shared: &Shared, stop: Stop) {
+        let Stop::Ending { why, batch, rest } = stop else { return };
+        let Some(segments) = shared.end(why) else { return };
+        shared.shapes.refresh(&mut self.shapes);
+        for segment in segments {
+            let letters = &mut |letter| self.deliver(shared, letter);
+            decide_rest(shared, segment, &self.shapes, &batch, &rest, letters);
+        }
+        shared.all_decided();
+    }
+}
+
+/// After `execute` the tables may have changed: looks at those that producers write to again.
+fn look_at_tables(sink: &mut dyn Sink, shared: &Shared) {
+    for stream in shared.streams() {
+        if stream.target().operation().writes_a_table() {
+            // A table that is gone is found out, and said, when its next rows are written.
+            if let Ok(info) = sink.describe(stream.target().table()) {
+                stream.update(info);
+            }
+        }
+    }
+}
+
+/// Decides all rows without the holder of the sink, who is gone or does not come back: the batch that the
+/// sink has is unknown, everything else unwritten. The rows that no receipt is held for are left for
+/// `close` to hand back. False when somebody else decides them already.
+pub(crate) fn abandon(shared: &Shared, why: Error, cause: &Error) -> bool {
+    let Some(rest) = shared.end(why) else { return false };
+    let name = shared.name();
+    let unknown = format!("whether this row is in {name} is not known");
+    let unknown = cause.retold(ErrorKind::Unknown, unknown);
+    let unwritten = format!("this row was not written to {name}");
+    let unwritten = cause.retold(ErrorKind::Unwritten, unwritten);
+    let mut shapes = Vec::new();
+    shared.shapes.refresh(&mut shapes);
+    let mut letters = Vec::new();
+    for rest in rest {
+        let letters = &mut |letter| letters.push(letter);
+        decide_rest(shared, rest, &shapes, &unknown, &unwritten, letters);
+    }
+    shared.abandoned(letters);
+    true
+}
+
+fn abandon_after_panic(shared: &Shared) {
+    let bug = "the writer panicked outside of a commit: a bug in forebay or in its sink";
+    let cause = Error::new(ErrorKind::Panicked, bug);
+    tracing::error!(database = shared.name(), "{cause}");
+    abandon(shared, failure(shared, &cause), &cause);
+}
+
+fn failure(shared: &Shared, cause: &Error) -> Error {
+    let message = format!("the buffer for {} failed and accepts nothing", shared.name());
+    cause.retold(ErrorKind::Failed, message)
+}
