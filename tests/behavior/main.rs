@@ -1,0 +1,25 @@
+//! What a caller can rely on, one file for each promise.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
+
+mod close;
+mod coalesce;
+mod encoding;
+mod execute;
+mod flush;
+mod fork;
+mod groups;
+mod isolation;
+mod newest_by;
+mod open;
+mod ordering;
+mod outage;
+mod pressure;
+mod receipts;
+mod reentrancy;
+mod rejects;
+mod retry;
+mod schema;
+mod settings;
+mod shapes;
+mod statements;
+mod triggers;

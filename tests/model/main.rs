@@ -1,0 +1,19 @@
+//! What a buffer makes of any sequence of operations, held against the same operations done one by one.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
+
+mod operation;
+mod sequence;
+mod threads;
+mod twin;
+
+use proptest::test_runner::{Config, FileFailurePersistence};
+
+/// Settings that keep a failing case in a file beside the tests, for it to be committed.
+fn settings(cases: u32, regressions: &'static str) -> Config {
+    Config {
+        cases,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(regressions))),
+        max_shrink_iters: 3_000,
+        ..Config::default()
+    }
+}

@@ -1,0 +1,78 @@
+//! A scratch folder with a SQLite database in it, looked at with a connection of its own.
+
+use std::path::PathBuf;
+
+use forebay::{Builder, Config, WriteBuffer};
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, Params};
+
+/// A folder that is removed in the end, with a database in it.
+pub struct Scratch {
+    folder: tempfile::TempDir,
+}
+
+impl Scratch {
+    /// An empty database that `schema` has been run on.
+    ///
+    /// # Panics
+    ///
+    /// When the folder or the database cannot be made.
+    pub fn new(schema: &str) -> Self {
+        let scratch = Self { folder: tempfile::tempdir().expect("a scratch folder") };
+        scratch.connection().execute_batch(schema).expect("the schema");
+        scratch
+    }
+
+    /// Where the database is.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("app.db")
+    }
+
+    /// A connection beside the buffer's, which waits for no lock.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be opened.
+    pub fn connection(&self) -> Connection {
+        let connection = Connection::open(self.path()).expect("a second connection");
+        connection.busy_timeout(std::time::Duration::ZERO).expect("a timeout");
+        connection.pragma_update(None, "journal_mode", "WAL").expect("WAL");
+        connection
+    }
+
+    /// A buffer in front of it, with the default settings.
+    ///
+    /// # Panics
+    ///
+    /// When it does not open.
+    pub fn buffer(&self) -> WriteBuffer {
+        self.builder().open().expect("a buffer")
+    }
+
+    /// A builder of such a buffer; its batches linger for an hour, so that nothing but the test makes them due.
+    pub fn builder(&self) -> Builder {
+        let hour = std::time::Duration::from_secs(3_600);
+        WriteBuffer::builder(self.path()).config(Config { linger: hour, ..Config::default() })
+    }
+
+    /// The one value that a query gives.
+    ///
+    /// # Panics
+    ///
+    /// When it gives none, or one of another type.
+    pub fn value<T: FromSql>(&self, sql: &str, parameters: impl Params) -> T {
+        self.connection().query_row(sql, parameters, |row| row.get(0)).expect(sql)
+    }
+
+    /// All values of a query's first column.
+    ///
+    /// # Panics
+    ///
+    /// When one is of another type.
+    pub fn column<T: FromSql>(&self, sql: &str) -> Vec<T> {
+        let connection = self.connection();
+        let mut statement = connection.prepare(sql).expect(sql);
+        let rows = statement.query_map([], |row| row.get(0)).expect(sql);
+        rows.map(|value| value.expect(sql)).collect()
+    }
+}

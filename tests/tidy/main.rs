@@ -1,0 +1,104 @@
+//! House rules, as tests.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// All files below the workspace with one of these endings, but for what is built.
+fn files(endings: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() && !["target", ".git"].contains(&name.as_str()) {
+                folders.push(path);
+            } else if endings.iter().any(|ending| name.ends_with(ending)) {
+                let text = fs::read_to_string(&path).expect("text");
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "nothing ends in {endings:?}");
+    found
+}
+
+#[test]
+fn every_file_says_first_what_it_is_for() {
+    for (path, text) in files(&[".rs"]) {
+        let first = text.lines().find(|line| !line.starts_with("#![")).unwrap_or_default();
+        assert!(first.starts_with("//! "), "{} begins with {first:?}", path.display());
+    }
+}
+
+#[test]
+fn no_placeholder_is_left() {
+    let words = [["TO", "DO"].concat(), ["FIX", "ME"].concat(), ["X", "XX"].concat()];
+    for (path, text) in files(&[".rs", ".md", ".toml", "run"]) {
+        for word in &words {
+            assert!(!text.contains(word.as_str()), "{} holds a {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn one_file_names_the_mutex_the_condvar_and_the_thread() {
+    let source = root().join("crates/forebay/src");
+    for (path, text) in files(&[".rs"]) {
+        if path.starts_with(&source) && !path.ends_with("sync.rs") {
+            for name in [
+                "parking_lot",
+                "std::sync::Mutex",
+                "std::sync::Condvar",
+                "std::thread::spawn",
+                "loom",
+            ] {
+                let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+                let named =
+                    code.filter(|line| line.contains(name)).find(|line| !line.contains("cfg"));
+                assert!(named.is_none(), "{} names {name}: {named:?}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn no_file_of_the_library_is_longer_than_a_reader_can_hold() {
+    let source = root().join("crates/forebay/src");
+    for (path, text) in files(&[".rs"]) {
+        let lines = text.lines().count();
+        assert!(!path.starts_with(&source) || lines <= 600, "{} has {lines} lines", path.display());
+    }
+}
+
+#[test]
+fn the_map_names_every_file_of_the_library() {
+    let map = fs::read_to_string(root().join("docs/architecture.md")).expect("the map");
+    let source = root().join("crates/forebay/src");
+    for (path, _) in files(&[".rs"]) {
+        if let Ok(inside) = path.strip_prefix(&source) {
+            let name = inside.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            assert!(
+                name == "mod.rs" || map.contains(&format!("`{name}`")),
+                "{name} is not on the map"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    for (path, text) in files(&[".md"]) {
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let target = link.split('#').next().unwrap_or_default();
+            if !target.is_empty() && !target.contains("://") {
+                let there = path.parent().expect("a folder").join(target);
+                assert!(there.exists(), "{} links to {link}", path.display());
+            }
+        }
+    }
+}
