@@ -1,0 +1,1 @@
+//! Empty: the models are in `models.rs`, compiled with `--cfg forebay_loom`.

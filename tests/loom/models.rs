@@ -1,0 +1,883 @@
+//! Promises that hold in every interleaving of producers, waiters, closers and the writer, by loom.
+//!
+//! Run with `RUSTFLAGS="--cfg forebay_loom" cargo test --release -p forebay-loom --target-dir
+//! target/loom`. In a model a clock does not move and nothing times out: a thread that nobody wakes is
+//! a deadlock, which loom reports. `LOOM_MAX_PREEMPTIONS` bounds the search; without it the bound is 3.
+#![cfg(forebay_loom)]
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use forebay::{
+    Applied, Batch, Builder, Config, DeadLetter, Error, ErrorKind, Producer, Receipt, Rejection,
+    Result, Retry, Sink, SinkError, StatementInfo, TableInfo, ValueRef, WriteBuffer,
+};
+use loom::thread;
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Explores from the point where the model calls [`loom::explore`]: opening a buffer and making producers
+/// is the same in every model, and explored in one of them.
+fn check(model: impl Fn() + Send + Sync + 'static) {
+    check_from(true, model);
+}
+
+fn check_from(explicit: bool, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(3));
+    builder.max_branches = 10_000;
+    builder.expect_explicit_explore = explicit;
+    builder.check(model);
+}
+
+/// What the sink does with a batch.
+#[derive(Clone, Copy)]
+enum Answer {
+    Busy,
+    /// Busy, once the model lets it go on.
+    Held,
+    Refuse,
+    Fatal,
+    Panic,
+}
+
+/// The test's side of a sink. It is not seen by loom, so looking at it adds nothing to the search.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    ids: Vec<i64>,
+    letters: Vec<i64>,
+    answers: VecDeque<Answer>,
+    on_caller: bool,
+    dropped: bool,
+    /// Rung at every batch that was written, and when the sink is [`Held`](Answer::Held).
+    bell: Option<Arc<Bell>>,
+    /// Lets a held sink go on.
+    release: Option<Arc<Bell>>,
+}
+
+/// Records the rows that it accepts.
+struct Recorder(Log);
+
+/// What a thread of the model waits for, where loom sees it.
+struct Bell {
+    rung: loom::sync::Mutex<bool>,
+    changed: loom::sync::Condvar,
+}
+
+impl Bell {
+    fn new() -> Self {
+        Self { rung: loom::sync::Mutex::new(false), changed: loom::sync::Condvar::new() }
+    }
+
+    fn wait(&self) {
+        let mut rung = self.rung.lock().expect("nobody panics");
+        while !std::mem::take(&mut *rung) {
+            rung = self.changed.wait(rung).expect("nobody panics");
+        }
+    }
+
+    fn ring(&self) {
+        *self.rung.lock().expect("nobody panics") = true;
+        self.changed.notify_one();
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ring();
+    }
+}
+
+impl Log {
+    /// A buffer in front of a sink that gives these answers first and accepts everything afterwards.
+    fn buffer(
+        &self,
+        config: Config,
+        answers: impl IntoIterator<Item = Answer>,
+    ) -> (WriteBuffer, Producer) {
+        self.with(|seen| seen.answers.extend(answers));
+        let buffer = self.builder(config).open().expect("a buffer");
+        let rows = buffer.table("rows").insert().producer().expect("a producer");
+        (buffer, rows)
+    }
+
+    fn builder(&self, config: Config) -> Builder {
+        let log = self.clone();
+        WriteBuffer::builder_with_sink(Recorder(self.clone()))
+            .config(config)
+            .on_reject(move |letter| log.with(|seen| seen.letters.push(id_of(letter))))
+    }
+
+    fn commits_on_caller(self) -> Self {
+        self.with(|seen| seen.on_caller = true);
+        self
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
+        look(&mut self.0.lock().expect("no look panics"))
+    }
+
+    /// Has every batch that was written ring.
+    fn bell(&self) -> Arc<Bell> {
+        let bell = Arc::new(Bell::new());
+        self.with(|seen| seen.bell = Some(Arc::clone(&bell)));
+        bell
+    }
+
+    /// The rows that the sink has accepted, in order.
+    fn ids(&self) -> Vec<i64> {
+        self.with(|seen| seen.ids.clone())
+    }
+
+    fn sorted_ids(&self) -> Vec<i64> {
+        let mut ids = self.ids();
+        ids.sort_unstable();
+        ids
+    }
+
+    fn letters(&self) -> Vec<i64> {
+        self.with(|seen| seen.letters.clone())
+    }
+}
+
+fn id_of(letter: &DeadLetter) -> i64 {
+    match letter.fields[0].1 {
+        forebay::Value::Integer(id) => id,
+        ref other => panic!("the first value is {other:?}"),
+    }
+}
+
+impl Sink for Recorder {
+    fn describe(&mut self, table: &str) -> Result<TableInfo> {
+        Ok(TableInfo::new(table).column("id").column("text").unique(["id"]))
+    }
+
+    fn prepare(&mut self, _sql: &str) -> Result<StatementInfo> {
+        Ok(StatementInfo::default())
+    }
+
+    fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
+        let answer = self.0.with(|seen| seen.answers.pop_front());
+        let error = |kind| Error::new(kind, "as the model says");
+        match answer {
+            Some(Answer::Held) => {
+                let (bell, release) = self.0.with(|seen| (seen.bell.clone(), seen.release.clone()));
+                bell.expect("a bell").ring();
+                release.expect("a release").wait();
+                return Err(SinkError::busy(error(ErrorKind::Busy)));
+            }
+            Some(Answer::Busy) => return Err(SinkError::busy(error(ErrorKind::Busy))),
+            Some(Answer::Fatal) => return Err(SinkError::fatal(error(ErrorKind::Corrupt))),
+            // Past the panic hook, which would print a report in every interleaving.
+            Some(Answer::Panic) => std::panic::resume_unwind(Box::new("as the model says")),
+            Some(Answer::Refuse) | None => {}
+        }
+        let mut applied = Applied { transactions: 1, ..Applied::default() };
+        if answer.is_some() {
+            let refused = |row| Rejection { row, error: error(ErrorKind::Rejected) };
+            applied.rejected.extend((0..batch.len()).map(refused));
+            return Ok(applied);
+        }
+        for row in batch.rows() {
+            let Some(ValueRef::Integer(id)) = row.values().next() else {
+                panic!("the first value is no integer");
+            };
+            self.0.with(|seen| seen.ids.push(id));
+        }
+        if let Some(bell) = self.0.with(|seen| seen.bell.clone()) {
+            bell.ring();
+        }
+        Ok(applied)
+    }
+
+    fn commits_on_caller(&self) -> bool {
+        self.0.with(|seen| seen.on_caller)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.0.with(|seen| seen.dropped = true);
+    }
+}
+
+/// Rows are written as soon as the writer is free.
+fn at_once() -> Config {
+    Config { linger: Duration::ZERO, retry: retry(), ..Config::default() }
+}
+
+/// Rows are written when somebody asks.
+fn lingering() -> Config {
+    Config { linger: HOUR, ..at_once() }
+}
+
+/// A buffer that has room for one [`large`] row, and for another while the first is written.
+fn tiny() -> Config {
+    Config {
+        batch_size: 5,
+        max_transaction_rows: 5,
+        max_buffer_bytes: 4_096,
+        max_batch_bytes: 1_024,
+        max_row_bytes: 1_024,
+        ..lingering()
+    }
+}
+
+/// Without a delay, for which a clock would have to move.
+fn retry() -> Retry {
+    Retry { delay: Duration::ZERO, ..Retry::default() }
+}
+
+fn row(id: i64) -> (i64, &'static str) {
+    (id, "")
+}
+
+/// Two of these do not fit a [`tiny`] buffer's open segment; one alone does not make its batch due.
+fn large(id: i64) -> (i64, String) {
+    (id, "x".repeat(960))
+}
+
+fn spawn(run: impl FnOnce() + 'static) -> thread::JoinHandle<()> {
+    thread::spawn(run)
+}
+
+fn submit(rows: &Producer, id: i64) -> Receipt {
+    rows.submit(&row(id)).expect("the buffer is open")
+}
+
+fn push(rows: &Producer, id: i64) {
+    rows.push(&row(id)).expect("the buffer is open");
+}
+
+/// The end of a model, where nothing is left to find out.
+fn end(buffer: &WriteBuffer) {
+    loom::stop_exploring();
+    buffer.close().expect("nothing is left");
+    assert_adds_up(buffer);
+}
+
+fn assert_adds_up(buffer: &WriteBuffer) {
+    let stats = buffer.stats();
+    let decided = stats.committed + stats.superseded + stats.rejected + stats.unknown;
+    assert_eq!(stats.accepted, decided + stats.unwritten, "{stats:?}");
+    assert_eq!(stats.pending, 0, "{stats:?}");
+}
+
+/// Polls a future from an executor of the application's, whose wakers are not the crate's own.
+fn block_on<F: Future>(future: F) -> F::Output {
+    let bell = Arc::new(Bell::new());
+    let waker = Waker::from(Arc::clone(&bell));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        bell.wait();
+    }
+}
+
+#[test]
+fn opening_and_asking_for_a_table_and_the_first_row_wake_the_writer() {
+    check_from(false, || {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(at_once(), []);
+        push(&rows, 1);
+        buffer.flush().unwrap();
+        assert_eq!(log.ids(), [1]);
+        loom::stop_exploring();
+        buffer.close().unwrap();
+    });
+}
+
+#[test]
+fn rows_that_do_not_linger_are_written_though_nobody_waits() {
+    written_though_nobody_waits(at_once());
+}
+
+#[test]
+fn a_full_batch_is_written_though_nobody_waits_and_it_would_linger() {
+    written_though_nobody_waits(Config { batch_size: 2, ..lingering() });
+}
+
+fn written_though_nobody_waits(config: Config) {
+    check(move || {
+        let log = Log::default();
+        let bell = log.bell();
+        let (buffer, rows) = log.buffer(config.clone(), []);
+        loom::explore();
+        let other = rows.clone();
+        let pusher = spawn(move || push(&other, 1));
+        push(&rows, 2);
+        while log.ids().len() < 2 {
+            bell.wait();
+        }
+        assert_eq!(log.sorted_ids(), [1, 2]);
+        pusher.join().expect("the pusher ends");
+        end(&buffer);
+    });
+}
+
+#[test]
+fn every_row_reaches_the_sink_once_and_in_its_producers_order() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(at_once(), []);
+        loom::explore();
+        let other = rows.clone();
+        let pusher = spawn(move || [10, 11].into_iter().for_each(|id| push(&other, id)));
+        [20, 21].into_iter().for_each(|id| push(&rows, id));
+        pusher.join().unwrap();
+        buffer.flush().unwrap();
+        let of = |tens: i64| log.ids().into_iter().filter(move |id| id / 10 == tens);
+        assert!(of(1).eq([10, 11]) && of(2).eq([20, 21]), "{:?}", log.ids());
+        end(&buffer);
+    });
+}
+
+#[test]
+fn a_flush_sees_the_rows_of_its_own_thread_whatever_others_do() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(lingering(), []);
+        loom::explore();
+        let (other, other_buffer, other_log) = (rows.clone(), buffer.clone(), log.clone());
+        let flusher = spawn(move || {
+            push(&other, 10);
+            other_buffer.flush().unwrap();
+            assert!(other_log.ids().contains(&10));
+        });
+        push(&rows, 20);
+        buffer.flush().unwrap();
+        assert!(log.ids().contains(&20));
+        flusher.join().unwrap();
+        end(&buffer);
+    });
+}
+
+#[test]
+fn two_who_wait_are_both_told_by_the_writer() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(lingering(), []);
+        loom::explore();
+        let other = rows.clone();
+        let waiter = spawn(move || submit(&other, 1).wait().unwrap());
+        submit(&rows, 2).wait().unwrap();
+        assert!(log.ids().contains(&2));
+        waiter.join().unwrap();
+        end(&buffer);
+    });
+}
+
+#[test]
+fn two_who_may_commit_themselves_are_both_told_and_no_row_is_written_twice() {
+    check(|| {
+        let log = Log::default().commits_on_caller();
+        let (buffer, rows) = log.buffer(lingering(), []);
+        loom::explore();
+        let other = rows.clone();
+        let waiter = spawn(move || submit(&other, 1).wait().unwrap());
+        submit(&rows, 2).wait().unwrap();
+        assert!(log.ids().contains(&2));
+        waiter.join().unwrap();
+        assert_eq!(log.sorted_ids(), [1, 2]);
+        end(&buffer);
+    });
+}
+
+#[test]
+fn a_row_pushed_while_a_waiter_commits_its_own_is_written_by_the_writer() {
+    check(|| {
+        let log = Log::default().commits_on_caller();
+        let bell = log.bell();
+        let (buffer, rows) = log.buffer(at_once(), []);
+        loom::explore();
+        let other = rows.clone();
+        let pusher = spawn(move || push(&other, 1));
+        submit(&rows, 2).wait().unwrap();
+        while log.ids().len() < 2 {
+            bell.wait();
+        }
+        assert_eq!(log.sorted_ids(), [1, 2]);
+        pusher.join().unwrap();
+        end(&buffer);
+    });
+}
+
+#[test]
+fn a_flush_while_a_waiter_commits_its_own_row_sees_both() {
+    check(|| {
+        let log = Log::default().commits_on_caller();
+        let (buffer, rows) = log.buffer(lingering(), []);
+        loom::explore();
+        let other = rows.clone();
+        let waiter = spawn(move || submit(&other, 1).wait().unwrap());
+        push(&rows, 2);
+        buffer.flush().unwrap();
+        assert!(log.ids().contains(&2));
+        waiter.join().unwrap();
+        end(&buffer);
+    });
+}
+
+#[test]
+fn a_lone_waiter_who_meets_a_busy_sink_is_told_by_the_writer() {
+    check(|| {
+        let log = Log::default().commits_on_caller();
+        let (buffer, rows) = log.buffer(lingering(), [Answer::Busy, Answer::Busy]);
+        loom::explore();
+        submit(&rows, 1).wait().unwrap();
+        assert_eq!(log.ids(), [1]);
+        assert_eq!((buffer.stats().commits_on_caller, buffer.stats().retries), (1, 2));
+        end(&buffer);
+    });
+}
+
+#[test]
+fn a_lone_waiter_whose_sink_panics_is_told_by_the_writer() {
+    check(|| {
+        let log = Log::default().commits_on_caller();
+        let (buffer, rows) = log.buffer(lingering(), [Answer::Panic]);
+        loom::explore();
+        assert_eq!(submit(&rows, 1).wait().unwrap_err().kind(), ErrorKind::Unknown);
+        assert_eq!(buffer.close().unwrap_err().kind(), ErrorKind::Failed);
+        assert_adds_up(&buffer);
+    });
+}
+
+#[test]
+fn one_who_waits_one_who_flushes_and_one_who_pushes_do_not_keep_each_other_asleep() {
+    check(|| {
+        let log = Log::default().commits_on_caller();
+        let (buffer, rows) = log.buffer(lingering(), []);
+        loom::explore();
+        let (waiting, pushing) = (rows.clone(), rows);
+        let waiter = spawn(move || submit(&waiting, 1).wait().unwrap());
+        let pusher = spawn(move || push(&pushing, 2));
+        buffer.flush().unwrap();
+        waiter.join().unwrap();
+        pusher.join().unwrap();
+        end(&buffer);
+        assert_eq!(log.sorted_ids(), [1, 2]);
+    });
+}
+
+#[test]
+fn a_busy_sink_met_on_the_waiters_thread_is_tried_again_by_the_writer() {
+    check(|| {
+        let log = Log::default().commits_on_caller();
+        let (buffer, rows) = log.buffer(lingering(), [Answer::Busy]);
+        loom::explore();
+        let other = rows.clone();
+        let waiter = spawn(move || submit(&other, 1).wait().unwrap());
+        submit(&rows, 2).wait().unwrap();
+        waiter.join().unwrap();
+        assert_eq!(log.sorted_ids(), [1, 2]);
+        end(&buffer);
+    });
+}
+
+#[test]
+fn a_sink_that_panics_on_the_waiters_thread_fails_the_buffer_and_nobody_hangs() {
+    panics_while_two_wait(Log::commits_on_caller);
+}
+
+#[test]
+fn a_sink_that_panics_on_the_writers_thread_fails_the_buffer_and_nobody_hangs() {
+    panics_while_two_wait(|log| log);
+}
+
+fn panics_while_two_wait(kind: fn(Log) -> Log) {
+    check(move || {
+        let log = kind(Log::default());
+        let (buffer, rows) = log.buffer(lingering(), [Answer::Panic]);
+        loom::explore();
+        let told = |outcome: Result<()>| match outcome.expect_err("the sink panicked").kind() {
+            ErrorKind::Unknown => 1,
+            ErrorKind::Unwritten | ErrorKind::Failed => 0,
+            other => panic!("{other:?}"),
+        };
+        let wait = move |rows: &Producer, id| told(rows.submit(&row(id)).and_then(Receipt::wait));
+        let other = rows.clone();
+        let waiter = thread::spawn(move || wait(&other, 1));
+        let unknown = wait(&rows, 2) + waiter.join().expect("the waiter ends");
+        assert!(unknown >= 1, "the rows that the sink had are unknown");
+        assert_eq!(buffer.close().expect_err("the sink panicked").kind(), ErrorKind::Failed);
+        assert!(log.ids().is_empty());
+        assert_adds_up(&buffer);
+    });
+}
+
+#[test]
+fn a_flush_of_rows_that_the_sink_failed_at_says_so() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(lingering(), [Answer::Fatal]);
+        loom::explore();
+        push(&rows, 1);
+        assert_eq!(buffer.flush().unwrap_err().kind(), ErrorKind::Failed);
+        assert_eq!(log.letters(), [1]);
+        assert_eq!(buffer.close().unwrap_err().kind(), ErrorKind::Failed);
+        assert_adds_up(&buffer);
+    });
+}
+
+#[test]
+fn a_sink_that_fails_in_the_first_of_two_batches_fails_the_rows_of_both() {
+    check(|| {
+        let log = Log::default();
+        let config = Config { batch_size: 1, max_transaction_rows: 1, ..lingering() };
+        let (buffer, rows) = log.buffer(config, [Answer::Fatal]);
+        loom::explore();
+        let told = |id| rows.submit(&row(id)).map(Receipt::wait);
+        let first = rows.submit(&row(1)).unwrap();
+        if let Ok(second) = told(2) {
+            assert_eq!(second.unwrap_err().kind(), ErrorKind::Unwritten);
+        }
+        assert_eq!(first.wait().unwrap_err().kind(), ErrorKind::Unwritten);
+        assert_eq!(buffer.close().unwrap_err().kind(), ErrorKind::Failed);
+        assert_adds_up(&buffer);
+    });
+}
+
+#[test]
+fn a_push_against_a_close_is_refused_or_written() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(lingering(), []);
+        loom::explore();
+        let pusher = thread::spawn(move || {
+            let told = [1, 2].map(|id| rows.push(&row(id)));
+            let accepted = told.iter().filter(|told| told.is_ok()).count() as i64;
+            for refused in told.into_iter().filter_map(Result::err) {
+                assert_eq!(refused.kind(), ErrorKind::Closed);
+            }
+            accepted
+        });
+        buffer.close().unwrap();
+        assert!(log.with(|seen| seen.dropped), "the sink is gone when close returns");
+        let written = log.ids();
+        let accepted = pusher.join().unwrap();
+        assert!(written.into_iter().eq(1..=accepted));
+        assert_adds_up(&buffer);
+    });
+}
+
+#[test]
+fn a_receipt_got_against_a_close_is_kept() {
+    for kind in [Log::commits_on_caller, |log| log] {
+        check(move || {
+            let log = kind(Log::default());
+            let (buffer, rows) = log.buffer(lingering(), []);
+            loom::explore();
+            let waiter = thread::spawn(move || match rows.submit(&row(1)) {
+                Ok(receipt) => receipt.wait().map(|()| 1).unwrap(),
+                Err(refused) => {
+                    assert_eq!(refused.kind(), ErrorKind::Closed);
+                    0
+                }
+            });
+            buffer.close().unwrap();
+            let accepted = waiter.join().unwrap();
+            assert!(log.ids().into_iter().eq(1..=accepted));
+            assert_adds_up(&buffer);
+        });
+    }
+}
+
+#[test]
+fn two_who_close_meet_the_same_end() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(lingering(), []);
+        push(&rows, 1);
+        loom::explore();
+        let (other, other_log) = (buffer.clone(), log.clone());
+        let closer = spawn(move || {
+            other.close().unwrap();
+            assert_eq!(other_log.ids(), [1]);
+        });
+        buffer.close().unwrap();
+        assert_eq!(log.ids(), [1]);
+        closer.join().unwrap();
+    });
+}
+
+#[test]
+fn a_close_without_patience_hands_back_what_it_does_not_write() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(lingering(), [Answer::Busy]);
+        push(&rows, 1);
+        loom::explore();
+        let other = rows.clone();
+        let waiter = thread::spawn(move || other.submit(&row(2)).and_then(Receipt::wait));
+        let report = buffer.close_within(Duration::ZERO).unwrap();
+        let told = waiter.join().unwrap();
+        let written = log.ids();
+        assert_eq!(report.leftovers.is_empty(), written.contains(&1));
+        assert_eq!(told.is_ok(), written.contains(&2));
+        if let Err(error) = told {
+            assert!(matches!(error.kind(), ErrorKind::Closed | ErrorKind::Unwritten), "{error}");
+        }
+        assert_adds_up(&buffer);
+    });
+}
+
+#[test]
+fn a_flush_against_a_close_without_patience_returns_when_all_is_decided() {
+    check(|| {
+        let log = Log::default();
+        let (bell, release) = (log.bell(), Arc::new(Bell::new()));
+        log.with(|seen| seen.release = Some(Arc::clone(&release)));
+        let (buffer, rows) = log.buffer(at_once(), [Answer::Held]);
+        push(&rows, 1);
+        bell.wait();
+        push(&rows, 2);
+        loom::explore();
+        let other = buffer.clone();
+        let flusher = spawn(move || {
+            other.flush().unwrap();
+            assert_eq!(other.stats().pending, 0);
+        });
+        release.ring();
+        buffer.close_within(Duration::ZERO).unwrap();
+        flusher.join().unwrap();
+        assert_adds_up(&buffer);
+    });
+}
+
+#[test]
+fn a_push_into_the_full_buffer_goes_on_when_the_writer_has_taken_the_rows() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(tiny(), []);
+        rows.push(&large(1)).unwrap();
+        loom::explore();
+        let other = rows.clone();
+        let pusher = spawn(move || other.push(&large(2)).unwrap());
+        rows.push(&large(3)).unwrap();
+        pusher.join().unwrap();
+        assert!(buffer.stats().full >= 1);
+        assert!(log.ids().contains(&1));
+        loom::stop_exploring();
+        buffer.close().unwrap();
+        assert_eq!(log.sorted_ids(), [1, 2, 3]);
+    });
+}
+
+#[test]
+fn a_push_into_the_full_buffer_against_a_close_is_refused_or_written() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(tiny(), []);
+        rows.push(&large(1)).unwrap();
+        loom::explore();
+        let pusher = thread::spawn(move || rows.push(&large(2)));
+        buffer.close().unwrap();
+        let written = log.ids();
+        match pusher.join().unwrap() {
+            Ok(()) => assert_eq!(written, [1, 2]),
+            Err(refused) => {
+                assert_eq!(refused.kind(), ErrorKind::Closed);
+                assert_eq!(written, [1]);
+            }
+        }
+        assert_adds_up(&buffer);
+    });
+}
+
+#[test]
+fn an_async_push_into_the_full_buffer_is_woken_when_there_is_room() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(tiny(), []);
+        rows.push(&large(1)).unwrap();
+        loom::explore();
+        let other = rows.clone();
+        let pusher = spawn(move || block_on(other.push_async(&large(2))).unwrap());
+        rows.push(&large(3)).unwrap();
+        pusher.join().unwrap();
+        loom::stop_exploring();
+        buffer.close().unwrap();
+        assert_eq!(log.sorted_ids(), [1, 2, 3]);
+    });
+}
+
+#[test]
+fn a_push_given_up_leaves_its_place_to_the_next() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(tiny(), []);
+        rows.push(&large(1)).unwrap();
+        loom::explore();
+        let other = rows.clone();
+        let fickle = spawn(move || {
+            let waker = Waker::noop();
+            let mut push = Box::pin(other.push_async(&large(2)));
+            let _ = push.as_mut().poll(&mut Context::from_waker(waker));
+        });
+        rows.push(&large(3)).unwrap();
+        fickle.join().unwrap();
+        loom::stop_exploring();
+        buffer.close().unwrap();
+        assert!(log.ids().contains(&3));
+        assert_adds_up(&buffer);
+    });
+}
+
+#[test]
+fn a_receipt_wakes_the_task_that_polled_it_last() {
+    check(|| {
+        let log = Log::default().commits_on_caller();
+        let (buffer, rows) = log.buffer(lingering(), []);
+        loom::explore();
+        let other = rows.clone();
+        let task = spawn(move || {
+            let mut receipt = pin!(submit(&other, 1));
+            let first = receipt.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            match first {
+                Poll::Ready(told) => told.unwrap(),
+                Poll::Pending => block_on(receipt).unwrap(),
+            }
+        });
+        submit(&rows, 2).wait().unwrap();
+        task.join().unwrap();
+        assert_eq!(log.sorted_ids(), [1, 2]);
+        end(&buffer);
+    });
+}
+
+#[test]
+fn a_refused_row_is_told_by_its_receipt_or_as_a_dead_letter_never_both() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(at_once(), [Answer::Refuse]);
+        loom::explore();
+        let other = rows.clone();
+        let asker = thread::spawn(move || {
+            let receipt = submit(&other, 1);
+            let told = receipt.decided().is_some();
+            drop(receipt);
+            told
+        });
+        buffer.flush().unwrap();
+        let told = asker.join().unwrap();
+        end(&buffer);
+        assert!(log.ids().is_empty());
+        assert!(!told || log.letters().is_empty());
+        assert!(log.letters().len() <= 1);
+    });
+}
+
+#[test]
+fn a_receipt_dropped_before_its_row_is_due_leaves_a_dead_letter() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(lingering(), [Answer::Refuse]);
+        loom::explore();
+        let asker = spawn(move || drop(submit(&rows, 1)));
+        asker.join().unwrap();
+        buffer.flush().unwrap();
+        assert_eq!(log.letters(), [1]);
+        end(&buffer);
+    });
+}
+
+#[test]
+fn a_receipt_dropped_while_another_waits_takes_nobody_elses_place() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(lingering(), []);
+        let (first, second) = (submit(&rows, 1), submit(&rows, 2));
+        loom::explore();
+        let waiter = spawn(move || first.wait().unwrap());
+        let polled = thread::spawn(move || {
+            let mut second = Box::pin(second);
+            second.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+        });
+        let _ready = polled.join().unwrap();
+        waiter.join().unwrap();
+        end(&buffer);
+        assert_eq!(log.ids(), [1, 2]);
+    });
+}
+
+#[test]
+fn the_last_handle_dropped_writes_the_rest_and_keeps_the_receipts() {
+    check(|| {
+        let log = Log::default().commits_on_caller();
+        let (buffer, rows) = log.buffer(lingering(), []);
+        loom::explore();
+        let receipt = submit(&rows, 1);
+        let waiter = spawn(move || receipt.wait().unwrap());
+        let other = spawn(move || {
+            push(&rows, 2);
+            drop(rows);
+        });
+        drop(buffer);
+        other.join().unwrap();
+        waiter.join().unwrap();
+        assert_eq!(log.ids(), [1, 2]);
+        assert!(log.with(|seen| seen.dropped), "the sink is gone with the last handle");
+    });
+}
+
+#[test]
+fn a_question_to_the_database_is_answered_while_a_waiter_commits() {
+    check(|| {
+        let log = Log::default().commits_on_caller();
+        let (buffer, rows) = log.buffer(lingering(), []);
+        loom::explore();
+        let other = buffer.clone();
+        let asker = spawn(move || drop(other.table("others").insert().producer().unwrap()));
+        submit(&rows, 1).wait().unwrap();
+        asker.join().unwrap();
+        end(&buffer);
+    });
+}
+
+#[test]
+fn a_question_against_a_close_is_answered_or_refused() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, _rows) = log.buffer(lingering(), []);
+        loom::explore();
+        let other = buffer.clone();
+        let asker = spawn(move || match other.table("others").insert().producer() {
+            Ok(_) => {}
+            Err(refused) => assert_eq!(refused.kind(), ErrorKind::Closed),
+        });
+        buffer.close().unwrap();
+        asker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_group_stays_together_behind_the_rows_pushed_before_it() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(lingering(), []);
+        loom::explore();
+        let other = rows.clone();
+        let pusher = spawn(move || push(&other, 1));
+        push(&rows, 2);
+        buffer
+            .group(|group| [3, 4].iter().try_for_each(|&id| group.add(&rows, &row(id))))
+            .unwrap()
+            .wait()
+            .unwrap();
+        let ids = log.ids();
+        let at = |id| ids.iter().position(|&seen| seen == id);
+        assert!(at(2) < at(3) && at(4) == at(3).map(|at| at + 1), "{ids:?}");
+        pusher.join().unwrap();
+        end(&buffer);
+    });
+}
