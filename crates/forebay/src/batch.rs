@@ -65,6 +65,12 @@ impl<'a> Batch<'a> {
         read_row(self.bytes, self.rows[position].offset as usize, self.shapes)
     }
 
+    /// The number of the shape of the row at a position: all that runs of alike rows are found by.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn shape_id(&self, position: usize) -> u16 {
+        Frame::read(&self.bytes[self.rows[position].offset as usize..]).shape
+    }
+
     /// The rows, in order.
     pub fn rows(self) -> impl Iterator<Item = Row<'a>> {
         (0..self.len()).map(move |position| self.row(position))

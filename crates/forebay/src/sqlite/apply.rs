@@ -116,8 +116,8 @@ fn write_all(connection: &Connection, batch: &Batch<'_>, texts: &mut Texts) -> R
 
 /// How many rows from the start of `rows` have the same shape, as far as it matters to a statement's size.
 pub(super) fn run_length(batch: &Batch<'_>, rows: Range<usize>) -> usize {
-    let shape = batch.row(rows.start).shape().id();
-    rows.take(sql::SIZES[0]).take_while(|&row| batch.row(row).shape().id() == shape).count()
+    let shape = batch.shape_id(rows.start);
+    rows.take(sql::SIZES[0]).take_while(|&row| batch.shape_id(row) == shape).count()
 }
 
 /// Always IMMEDIATE: a deferred transaction that meets another writer's commit half-way is refused at
