@@ -11,6 +11,12 @@ fn lingering() -> Config {
     Config { linger: HOUR, ..Config::default() }
 }
 
+/// From now on no batch can be written.
+fn disk_is_full(gate: &Gate) {
+    let error = Error::new(ErrorKind::Unavailable, "the disk is full");
+    gate.fail(usize::from(u16::MAX), &SinkError::down(error));
+}
+
 fn adds_up(stats: &Stats) -> bool {
     let decided =
         stats.committed + stats.superseded + stats.rejected + stats.unknown + stats.unwritten;
@@ -50,10 +56,7 @@ fn close_is_for_all_clones_and_may_be_called_again() {
 #[test]
 fn rows_that_cannot_be_written_in_time_are_handed_back() {
     let gate = Gate::open();
-    gate.fail(
-        usize::from(u16::MAX),
-        &SinkError::down(Error::new(ErrorKind::Unavailable, "the disk is full")),
-    );
+    disk_is_full(&gate);
     let buffer =
         WriteBuffer::with_sink(gate.sink(), Config { batch_size: 2, ..lingering() }).unwrap();
     let topics = buffer.table("topics").insert().producer().unwrap();
@@ -73,10 +76,7 @@ fn rows_that_cannot_be_written_in_time_are_handed_back() {
 #[test]
 fn close_says_how_many_rows_it_could_not_write_and_why() {
     let gate = Gate::open();
-    gate.fail(
-        usize::from(u16::MAX),
-        &SinkError::down(Error::new(ErrorKind::Unavailable, "the disk is full")),
-    );
+    disk_is_full(&gate);
     let config = Config { close_timeout: Duration::ZERO, ..lingering() };
     let buffer = WriteBuffer::with_sink(gate.sink(), config).unwrap();
     let topics = buffer.table("topics").insert().producer().unwrap();
@@ -125,10 +125,7 @@ fn a_drop_that_leaves_rows_says_so_in_the_log() {
     let log = Log::default();
     tracing::subscriber::with_default(log.subscriber(), || {
         let gate = Gate::open();
-        gate.fail(
-            usize::from(u16::MAX),
-            &SinkError::down(Error::new(ErrorKind::Unavailable, "the disk is full")),
-        );
+        disk_is_full(&gate);
         let config = Config { close_timeout: Duration::ZERO, ..lingering() };
         let buffer = WriteBuffer::with_sink(gate.sink(), config).unwrap();
         let topics = buffer.table("topics").insert().producer().unwrap();
@@ -186,10 +183,7 @@ fn dropping_while_panicking_still_writes_the_rest() {
 #[test]
 fn every_leftover_is_handed_back_however_many_there_are() {
     let gate = Gate::open();
-    gate.fail(
-        usize::from(u16::MAX),
-        &SinkError::down(Error::new(ErrorKind::Unavailable, "the disk is full")),
-    );
+    disk_is_full(&gate);
     let buffer = WriteBuffer::with_sink(gate.sink(), lingering()).unwrap();
     let topics = buffer.table("topics").insert().producer().unwrap();
     for id in 0..100_000 {
@@ -220,10 +214,7 @@ fn closing_ends_the_wait_of_whoever_asked_for_a_table() {
 #[test]
 fn a_drop_on_a_runtimes_thread_is_bounded_by_the_close_timeout() {
     let gate = Gate::open();
-    gate.fail(
-        usize::from(u16::MAX),
-        &SinkError::down(Error::new(ErrorKind::Unavailable, "the disk is full")),
-    );
+    disk_is_full(&gate);
     let config = Config { close_timeout: Duration::from_millis(1), ..lingering() };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut receipt = None;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forebay::{Config, ErrorKind, WriteBuffer};
 use fork::{Fork, fork, waitpid};
-use support::Gate;
+use support::{Gate, smallest};
 
 /// Runs `check` in a forked child, which fails the test by its exit code.
 fn in_a_child(check: impl FnOnce() -> bool) {
@@ -24,15 +24,7 @@ fn in_a_child(check: impl FnOnce() -> bool) {
 #[test]
 fn whatever_would_wait_for_the_writer_says_that_it_is_not_there() {
     let gate = Gate::closed();
-    let config = Config {
-        batch_size: 1,
-        max_transaction_rows: 5,
-        max_buffer_bytes: 4_096,
-        max_batch_bytes: 1_024,
-        max_row_bytes: 1_024,
-        linger: Duration::ZERO,
-        ..Config::default()
-    };
+    let config = Config { linger: Duration::ZERO, ..smallest() };
     let buffer = WriteBuffer::with_sink(gate.sink(), config).unwrap();
     let topics = buffer.table("topics").insert().producer().unwrap();
     let mut receipt = Some(topics.submit(&(1, "x", 0)).unwrap());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use forebay::{Applied, Config, Error, ErrorKind, Producer, Rejection, SinkError, WriteBuffer};
 use serde::{Serialize, Serializer};
-use support::Gate;
+use support::{Gate, smallest};
 
 fn lingering() -> Config {
     Config { linger: Duration::from_secs(3_600), ..Config::default() }
@@ -107,14 +107,7 @@ fn a_push_into_the_full_buffer_from_on_reject_would_deadlock_and_says_so() {
     });
     let home: Arc<OnceLock<Producer>> = Arc::default();
     let told: Arc<OnceLock<ErrorKind>> = Arc::default();
-    let config = Config {
-        batch_size: 1,
-        max_transaction_rows: 5,
-        max_buffer_bytes: 4_096,
-        max_batch_bytes: 1_024,
-        max_row_bytes: 1_024,
-        ..lingering()
-    };
+    let config = Config { linger: lingering().linger, ..smallest() };
     let buffer = {
         let (home, told) = (Arc::clone(&home), Arc::clone(&told));
         WriteBuffer::builder_with_sink(gate.sink()).config(config).on_reject(move |_| {

@@ -9,3 +9,15 @@ pub use database::Scratch;
 pub use gate::{Call, Gate, Written};
 pub use log::Log;
 pub use mount::Mount;
+
+/// Settings of the smallest buffer that there can be, which is soon full.
+pub fn smallest() -> forebay::Config {
+    forebay::Config {
+        batch_size: 1,
+        max_transaction_rows: 5,
+        max_buffer_bytes: 4_096,
+        max_batch_bytes: 1_024,
+        max_row_bytes: 1_024,
+        ..forebay::Config::default()
+    }
+}
