@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use forebay::{Config, ErrorKind, MAX_SHAPES, WriteBuffer};
+use forebay::{ColumnType, Config, ErrorKind, MAX_SHAPES, WriteBuffer};
 use serde::Serialize;
 use support::{Gate, Scratch};
 
@@ -127,4 +127,46 @@ fn a_tuple_follows_its_table_when_that_changes() {
     buffer.execute("ALTER TABLE t RENAME COLUMN a TO c").unwrap();
     t.write(&("third", "fourth")).unwrap();
     assert_eq!(scratch.column::<String>("SELECT b || c FROM t"), ["firstsecond", "thirdfourth"]);
+}
+
+#[test]
+fn a_producer_that_says_so_takes_more_lists_of_fields() {
+    const LISTS: usize = 100;
+    let columns: Vec<String> = (0..LISTS).map(|n| format!("c{n} INTEGER")).collect();
+    let scratch = Scratch::new(&format!("CREATE TABLE t({})", columns.join(", ")));
+    let buffer = scratch.buffer();
+    let t = buffer.table("t").insert().max_shapes(LISTS - 1).producer().unwrap();
+    let row = |n: usize| HashMap::from([(format!("c{n}"), n)]);
+    for n in (0..LISTS - 1).chain(0..LISTS - 1) {
+        t.push(&row(n)).unwrap();
+    }
+    let error = t.push(&row(LISTS - 1)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooManyShapes);
+    assert!(error.to_string().contains("more than 99 different lists"), "{error}");
+    buffer.flush().unwrap();
+    assert_eq!(scratch.value::<i64>("SELECT count(*) FROM t WHERE c42 = 42", []), 2);
+    assert_eq!(scratch.value::<i64>("SELECT count(*) FROM t", []), 198);
+    let refused = buffer.table("t").insert().max_shapes(0).producer().unwrap_err();
+    assert!(refused.to_string().contains("max_shapes() takes 1 to 1,000"), "{refused}");
+}
+
+#[test]
+fn a_table_is_described_by_the_columns_that_take_values() {
+    let scratch = Scratch::new(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, name VARCHAR(9), ratio DOUBLE, at DATETIME, raw BLOB, \
+         twice INTEGER GENERATED ALWAYS AS (id * 2))",
+    );
+    let info = scratch.buffer().describe("T").unwrap();
+    assert_eq!(info.name(), "t");
+    let columns: Vec<_> = info.columns().collect();
+    assert_eq!(
+        columns,
+        [
+            ("id", ColumnType::Integer),
+            ("name", ColumnType::Text),
+            ("ratio", ColumnType::Real),
+            ("at", ColumnType::Number),
+            ("raw", ColumnType::Any),
+        ]
+    );
 }

@@ -15,7 +15,7 @@ use crate::receipt::Receipt;
 use crate::reject::{DeadLetter, OnReject};
 use crate::shape::{Place, Target};
 use crate::signals::Signals;
-use crate::sink::Sink;
+use crate::sink::{Sink, TableInfo};
 use crate::stats::{Health, Stats};
 use crate::sync::{self, JoinHandle, Mutex};
 use crate::table::Table;
@@ -154,6 +154,16 @@ impl WriteBuffer {
     /// Names the table for a producer to be made.
     pub fn table(&self, name: impl Into<String>) -> Table<'_> {
         Table::new(&self.handle, name.into())
+    }
+
+    /// Looks at a table: its columns, and what they take. Blocks for the batch that is being written.
+    ///
+    /// # Errors
+    ///
+    /// [`Schema`](ErrorKind::Schema) when there is no such table; the message names those there are.
+    pub fn describe(&self, table: &str) -> Result<TableInfo> {
+        let table = table.to_owned();
+        self.shared().with_sink(move |sink| sink.describe(&table))
     }
 
     /// Makes a producer whose rows are the parameters of a statement: INSERT, REPLACE, UPDATE or DELETE,

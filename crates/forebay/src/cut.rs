@@ -166,11 +166,10 @@ fn unit(segment: &Segment, offset: usize) -> (usize, usize) {
 fn has_sortable_key(row: &Row<'_>) -> bool {
     let shape = row.shape();
     shape.target().unordered
-        && shape.key_types().iter().zip(row.key_values()).all(|types| {
-            matches!(
-                types,
-                (ColumnType::Number, ValueRef::Integer(_)) | (ColumnType::Text, ValueRef::Text(_))
-            )
+        && shape.key_types().iter().zip(row.key_values()).all(|(column_type, value)| match value {
+            ValueRef::Integer(_) => column_type.is_number(),
+            ValueRef::Text(_) => *column_type == ColumnType::Text,
+            _ => false,
         })
 }
 

@@ -14,7 +14,8 @@ use crate::row::{ValueRef, Values};
 use crate::sink::{ColumnType, StatementInfo, TableInfo};
 use crate::sync::Mutex;
 
-/// Different lists of fields that one producer may meet.
+/// Different lists of fields that one producer may meet, unless
+/// [`max_shapes`](crate::TableWrite::max_shapes) says otherwise.
 pub const MAX_SHAPES: usize = 16;
 
 /// What the rows of a producer do to the database.
@@ -73,9 +74,15 @@ pub struct Target {
     pub(crate) operation: Operation,
     pub(crate) coalesce: bool,
     pub(crate) unordered: bool,
+    pub(crate) max_shapes: usize,
 }
 
 impl Target {
+    /// A target whose rows stay in order and are all written.
+    pub(crate) fn new(table: String, operation: Operation) -> Self {
+        Self { table, operation, coalesce: false, unordered: false, max_shapes: MAX_SHAPES }
+    }
+
     /// The table's name; for a statement its shortened text, for `execute` the word "execute".
     pub fn table(&self) -> &str {
         &self.table
@@ -88,22 +95,12 @@ impl Target {
 
     /// The target of `WriteBuffer::execute`.
     pub(crate) fn execute() -> Self {
-        Self {
-            table: "execute".to_owned(),
-            operation: Operation::Execute,
-            coalesce: false,
-            unordered: false,
-        }
+        Self::new("execute".to_owned(), Operation::Execute)
     }
 
     /// The target of a statement, named in logs by the start of its text.
     pub(crate) fn statement(sql: &str) -> Self {
-        Self {
-            table: shortened(sql),
-            operation: Operation::Statement { sql: sql.to_owned() },
-            coalesce: false,
-            unordered: false,
-        }
+        Self::new(shortened(sql), Operation::Statement { sql: sql.to_owned() })
     }
 }
 
@@ -216,7 +213,7 @@ impl Shape {
         let value = values.into_iter().nth(position);
         let fits = match value {
             Some(ValueRef::Null) | None => true,
-            Some(ValueRef::Integer(_) | ValueRef::Real(_)) => column_type == ColumnType::Number,
+            Some(ValueRef::Integer(_) | ValueRef::Real(_)) => column_type.is_number(),
             Some(ValueRef::Text(_)) => column_type == ColumnType::Text,
             Some(ValueRef::Blob(_)) => false,
         };
@@ -247,7 +244,8 @@ pub(crate) enum Place {
 pub(crate) struct Stream {
     target: Arc<Target>,
     place: Mutex<Arc<Place>>,
-    shapes: [OnceLock<Arc<Shape>>; MAX_SHAPES],
+    /// Filled from the front.
+    shapes: Box<[OnceLock<Arc<Shape>>]>,
     /// The shape of the row before: a guess, nothing depends on it.
     last: AtomicUsize,
     /// The table is being looked at for a row that did not fit and could not wait.
@@ -260,9 +258,9 @@ impl RefUnwindSafe for Stream {}
 impl Stream {
     pub(crate) fn new(target: Target, place: Place) -> Self {
         Self {
+            shapes: (0..target.max_shapes).map(|_| OnceLock::new()).collect(),
             target: Arc::new(target),
             place: Mutex::new(Arc::new(place)),
-            shapes: Default::default(),
             last: AtomicUsize::new(0),
             looking: AtomicBool::new(false),
         }
@@ -275,7 +273,7 @@ impl Stream {
     /// The shape that the next row most likely has.
     #[inline]
     pub(crate) fn guess(&self) -> Option<&Arc<Shape>> {
-        let shape = self.shapes[self.last.load(Ordering::Relaxed) % MAX_SHAPES].get()?;
+        let shape = self.shapes.get(self.last.load(Ordering::Relaxed))?.get()?;
         (!shape.positional && !shape.stale.load(Ordering::Relaxed)).then_some(shape)
     }
 
@@ -307,9 +305,9 @@ impl Stream {
             return Err(Error::new(
                 ErrorKind::TooManyShapes,
                 format!(
-                    "a producer for {} met more than {MAX_SHAPES} different lists of fields: send every field \
-                     in every row (None is NULL), or make a producer for each kind of row",
-                    self.target.table
+                    "a producer for {} met more than {} different lists of fields: send every field in every row \
+                     (None is NULL), or raise the limit with max_shapes()",
+                    self.target.table, self.target.max_shapes
                 ),
             )
             .with_table(&self.target.table));

@@ -188,16 +188,27 @@ pub(crate) struct ColumnInfo {
     pub(crate) generated: bool,
 }
 
-/// What a column compares its values as.
+/// What a column takes, and compares its values as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ColumnType {
-    /// Numbers, integers or not.
+    /// Integers. SQLite also takes other numbers there, and compares them as such.
+    Integer,
+    /// Numbers with a fraction.
+    Real,
+    /// Numbers, integers or not; in SQLite also dates and other texts that are declared as none of these types.
     Number,
     /// Text.
     Text,
     /// Anything at all, so that values of different types meet.
     Any,
+}
+
+impl ColumnType {
+    /// Whether the column compares its values as numbers.
+    pub(crate) fn is_number(self) -> bool {
+        matches!(self, Self::Integer | Self::Real | Self::Number)
+    }
 }
 
 impl TableInfo {
@@ -219,6 +230,12 @@ impl TableInfo {
     /// The table's name, as the database spells it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The columns that rows can be written to, in their order, each with what it takes.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, ColumnType)> {
+        let writable = self.columns.iter().filter(|column| !column.generated);
+        writable.map(|column| (column.name.as_str(), column.column_type))
     }
 
     /// Adds a column of any type.

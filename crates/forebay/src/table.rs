@@ -53,7 +53,7 @@ impl<'b> Table<'b> {
     fn write(self, operation: Operation) -> TableWrite<'b> {
         TableWrite {
             handle: self.handle,
-            target: Target { table: self.name, operation, coalesce: false, unordered: false },
+            target: Target::new(self.name, operation),
             ignore_duplicates: false,
             newest_by: None,
         }
@@ -98,6 +98,13 @@ impl TableWrite<'_> {
         self
     }
 
+    /// How many different lists of fields the rows may come with, each of which has statements of its own.
+    /// Default [`MAX_SHAPES`](crate::MAX_SHAPES); at most 1,000. The limit is there to notice rows whose fields are made of data.
+    pub fn max_shapes(mut self, max: usize) -> Self {
+        self.target.max_shapes = max;
+        self
+    }
+
     /// Makes the producer. Looks at the table: blocks for the batch that is being written, longer while
     /// somebody else holds the database's lock.
     ///
@@ -138,6 +145,9 @@ impl TableWrite<'_> {
             return Err(
                 self.wrong("coalesce() needs a key: it goes with upsert(), update() and delete()")
             );
+        }
+        if !(1..=1_000).contains(&self.target.max_shapes) {
+            return Err(self.wrong("max_shapes() takes 1 to 1,000"));
         }
         if !keyed && self.target.unordered {
             return Err(

@@ -117,11 +117,13 @@ fn column_type(declared: &str) -> ColumnType {
     let declared = declared.to_ascii_uppercase();
     let has = |part: &str| declared.contains(part);
     if has("INT") {
-        ColumnType::Number
+        ColumnType::Integer
     } else if has("CHAR") || has("CLOB") || has("TEXT") {
         ColumnType::Text
     } else if has("BLOB") || declared.is_empty() || declared == "ANY" {
         ColumnType::Any
+    } else if has("REAL") || has("FLOA") || has("DOUB") {
+        ColumnType::Real
     } else {
         ColumnType::Number
     }
