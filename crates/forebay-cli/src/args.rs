@@ -1,0 +1,175 @@
+//! The arguments of the command, and its help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::load::records::Format;
+
+/// A batching write buffer for databases: the command.
+#[derive(Debug, Parser)]
+#[command(name = "forebay", version, about, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the command does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Load a file of records into a table
+    Load(Box<Load>),
+    /// Print a completion script for a shell
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print a manual page
+    #[command(after_help = MAN_HELP)]
+    Man {
+        /// The subcommand to print the page of; without it the page of forebay itself
+        command: Option<String>,
+    },
+}
+
+/// `forebay load`.
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Load a file of records into a table of a SQLite database, in few, large transactions. Other \
+    processes may write to the database meanwhile: their lock is only a delay. A record that does not fit is rejected \
+    with its line number and the reason; all others are committed.",
+    after_help = "Use --help for examples, the rules for values, and the exit codes.",
+    after_long_help = LOAD_HELP
+)]
+pub struct Load {
+    /// The file to load, or - for standard input; gzip and zstd are read as what they hold
+    #[arg(value_name = "FILE|-")]
+    pub input: PathBuf,
+
+    /// The SQLite database; it is put into WAL mode and stays in it
+    #[arg(long, value_name = "DATABASE")]
+    pub into: PathBuf,
+
+    /// The table that the records go to
+    #[arg(long, value_name = "TABLE")]
+    pub table: String,
+
+    /// What the input is made of; by default what the file's name says
+    #[arg(long)]
+    pub format: Option<Format>,
+
+    /// The columns that the fields go to, for csv and tsv without a header line; for ndjson the fields to take
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
+    pub columns: Option<Vec<String>>,
+
+    /// Make the table if it is not there (and the database), with types by the input's first records
+    #[arg(long)]
+    pub create: bool,
+
+    /// Update the row that has the same key, where there is one, instead of inserting
+    #[arg(long, value_name = "KEY", value_delimiter = ',')]
+    pub upsert: Option<Vec<String>>,
+
+    /// Never overwrite a row that has a larger value in this column
+    #[arg(long, value_name = "COLUMN", requires = "upsert")]
+    pub newest_by: Option<String>,
+
+    /// Of the rows with one key that wait in the buffer write the newest only
+    #[arg(long, requires = "upsert")]
+    pub coalesce: bool,
+
+    /// Rows that make a batch due [default: 400]
+    #[arg(long, value_name = "ROWS")]
+    pub batch_size: Option<usize>,
+
+    /// How long the first row of a batch waits for company, such as 50ms or 2s [default: 50ms]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub linger: Option<Duration>,
+
+    /// What a commit survives [default: normal]
+    #[arg(long)]
+    pub durability: Option<Durability>,
+
+    /// Settings of the write buffer, as TOML; the options above override them
+    #[arg(long, value_name = "TOML")]
+    pub config: Option<PathBuf>,
+
+    /// Where rejected lines go, each below its reason; mend them and load this file
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+
+    /// Print the summary as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Durability {
+    /// A crash of the process; a power cut may take the newest commits
+    Normal,
+    /// Also a power cut, at the price of one flush for each transaction
+    Full,
+}
+
+impl From<Durability> for forebay::Durability {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Normal => Self::Normal,
+            Durability::Full => Self::Full,
+        }
+    }
+}
+
+const LOAD_HELP: &str = "\
+Examples:
+  The states of all packages, from Debian's own log:
+    awk '$3 == \"status\" {print $5 \"\\t\" $4 \"\\t\" $6 \"\\t\" $1 \" \" $2}' /var/log/dpkg.log |
+      forebay load - --format tsv --columns package,state,version,at \\
+        --into packages.db --table packages --create --upsert package
+
+  A large export, compressed, with what does not fit set aside:
+    forebay load topics.csv.gz --into app.db --table topics --upsert id --rejects bad.csv
+    forebay load bad.csv --into app.db --table topics --upsert id     # after mending it
+
+  From a program that prints JSON lines:
+    program | forebay load - --format ndjson --into app.db --table events --create --json
+
+Values:
+  csv, tsv  Types follow the table's columns. In a column of numbers an empty field is NULL and anything
+            that is no number is rejected; in a column of texts (and in one without a type) a field is the
+            text that it is, also when it is empty. The first line names the columns, unless --columns does.
+  tsv       Tabs end fields and line ends end records. Quotes and backslashes are plain characters.
+  ndjson    Values have their JSON types; true and false are 1 and 0, or words in a column of texts; nested
+            values are stored as JSON text. A field that a line does not have is a column that is not
+            mentioned: its default for a new row, untouched in an old one. null is NULL.
+  All       Text must be UTF-8 without NUL characters. Blank lines are skipped. Names of columns are compared
+            without regard to case. A row is at most max_row_bytes long (1 MiB; --config).
+
+Rejected lines are told on standard error, the first ten of them; --rejects keeps all, as they were, each below
+a line that begins with #forebay: and tells its line number and the reason. Such a file can be loaded like any other.
+
+Ctrl-C and SIGTERM end the load in good order: what was read is committed and reported. A second one stops it at
+once; what was committed by then stays.
+
+Exit codes:
+  0  every record is in the table
+  1  some records were rejected, all others are in the table
+  2  wrong arguments
+  3  failed; the message says why, the summary what was committed
+  130, 143  ended by Ctrl-C or SIGTERM, in good order";
+
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  forebay completions bash > ~/.local/share/bash-completion/completions/forebay
+  forebay completions zsh > ~/.zfunc/_forebay
+  forebay completions fish > ~/.config/fish/completions/forebay.fish";
+
+const MAN_HELP: &str = "\
+Examples:
+  forebay man load | man -l -
+  forebay man load > ~/.local/share/man/man1/forebay-load.1";

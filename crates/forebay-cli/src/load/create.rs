@@ -1,0 +1,322 @@
+//! `--create`: which columns a table for this input has, by its first records.
+
+use std::fmt::Write as _;
+use std::io::{self, Cursor, Read};
+
+use forebay::WriteBuffer;
+use memchr::{memchr_iter, memrchr};
+
+use crate::args;
+use crate::failure::{Failure, Result};
+use crate::load::header::Header;
+use crate::load::input::{Input, cannot_read};
+use crate::load::records::{Format, Item, Record, Records};
+use crate::load::row::{Object, count};
+use crate::screen::Screen;
+
+const SAMPLE_RECORDS: usize = 1_000;
+const SAMPLE_BYTES: usize = 1024 * 1024;
+
+/// The first bytes of an input.
+#[derive(Default)]
+pub(super) struct Sample {
+    bytes: Vec<u8>,
+    /// There is nothing behind them.
+    whole: bool,
+}
+
+impl Sample {
+    /// Reads as much as `--create` looks at.
+    pub(super) fn take(input: &mut Input) -> Result<Self> {
+        let mut sample = Self::default();
+        let mut lines = 0;
+        let mut chunk = vec![0; 64 * 1024];
+        while sample.bytes.len() < SAMPLE_BYTES && lines <= SAMPLE_RECORDS {
+            match input.source.read(&mut chunk) {
+                Ok(0) => {
+                    sample.whole = true;
+                    break;
+                }
+                Ok(bytes) => {
+                    lines += memchr_iter(b'\n', &chunk[..bytes]).count();
+                    sample.bytes.extend_from_slice(&chunk[..bytes]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(cannot_read(&input.name, &error)),
+            }
+        }
+        Ok(sample)
+    }
+
+    /// The whole input.
+    pub(super) fn followed_by(self, rest: impl Read) -> impl Read {
+        Cursor::new(self.bytes).chain(rest)
+    }
+
+    /// The lines that are whole.
+    fn lines(&self) -> &[u8] {
+        match memrchr(b'\n', &self.bytes) {
+            Some(end) if !self.whole => &self.bytes[..=end],
+            _ => &self.bytes,
+        }
+    }
+}
+
+/// Makes the table that the sample calls for, and says what it is.
+///
+/// # Errors
+///
+/// When the sample holds no record, or not the key.
+pub(super) fn create_table(
+    args: &args::Load,
+    buffer: &WriteBuffer,
+    screen: &Screen,
+    sample: &Sample,
+    input: &str,
+    format: Format,
+) -> Result<()> {
+    let source = Box::new(Cursor::new(sample.lines().to_vec()));
+    let mut records = Records::new(source, format, sample.bytes.len());
+    let names = match (&args.columns, format) {
+        (Some(names), _) => names.clone(),
+        (None, Format::Ndjson) => Vec::new(),
+        (None, _) => Header::read(&mut records, input)?.names,
+    };
+    let mut inference = Inference::new(names, args.columns.is_some());
+    while inference.records < SAMPLE_RECORDS {
+        match records.read().map_err(|error| cannot_read(input, &error))? {
+            Some(Item::Record(record)) => inference.see(format, &record),
+            // It may go on behind the sample.
+            Some(Item::Broken { .. }) if !sample.whole => break,
+            Some(Item::Broken { .. }) => {}
+            None => break,
+        }
+    }
+    let cannot = |why: &str| Failure::new(format!("cannot make the table {}: {why}", args.table));
+    if inference.columns.is_empty() {
+        return Err(cannot(&format!("{input} holds no record")));
+    }
+    let key = args.upsert.as_deref().unwrap_or_default();
+    let is_there = |key: &&String| inference.names().any(|name| name.eq_ignore_ascii_case(key));
+    if let Some(missing) = key.iter().find(|key| !is_there(key)) {
+        let names: Vec<_> = inference.names().collect();
+        let names = names.join(", ");
+        return Err(cannot(&format!(
+            "its key {missing} is not a field of {input}, which has {names}"
+        )));
+    }
+    buffer.execute(&inference.statement(&args.table, key))?;
+    let records = count(inference.records, "record");
+    screen.line(format_args!(
+        "created table {}, by the first {records}",
+        inference.told(&args.table, key)
+    ));
+    Ok(())
+}
+
+/// What the values of a column have been so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Seen {
+    /// None, or NULL.
+    #[default]
+    Nothing,
+    Integers,
+    Reals,
+    Texts,
+}
+
+impl Seen {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (seen, Self::Nothing) | (Self::Nothing, seen) => seen,
+            (Self::Integers, Self::Integers) => Self::Integers,
+            (Self::Texts, _) | (_, Self::Texts) => Self::Texts,
+            _ => Self::Reals,
+        }
+    }
+
+    fn declared(self) -> &'static str {
+        match self {
+            Self::Integers => "INTEGER",
+            Self::Reals => "REAL",
+            Self::Nothing | Self::Texts => "TEXT",
+        }
+    }
+}
+
+/// The columns that the records seen so far call for.
+struct Inference {
+    columns: Vec<(String, Seen)>,
+    /// No column is added.
+    closed: bool,
+    records: usize,
+}
+
+impl Inference {
+    /// Begins with the columns that are known by name.
+    fn new(names: Vec<String>, closed: bool) -> Self {
+        let columns = names.into_iter().map(|name| (name, Seen::Nothing)).collect();
+        Self { columns, closed, records: 0 }
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Takes a record into account; one that is broken says nothing.
+    fn see(&mut self, format: Format, record: &Record<'_>) {
+        match format {
+            Format::Ndjson => self.see_object(record.raw),
+            Format::Csv | Format::Tsv => self.see_fields(record),
+        }
+    }
+
+    fn see_fields(&mut self, record: &Record<'_>) {
+        if record.len() != self.columns.len() {
+            return;
+        }
+        self.records += 1;
+        for ((_, seen), field) in self.columns.iter_mut().zip(record.fields()) {
+            let field = std::str::from_utf8(&record.text()[field]).unwrap_or("not a number");
+            *seen = seen.and(of_text(field));
+        }
+    }
+
+    fn see_object(&mut self, line: &[u8]) {
+        let Ok(Object(fields)) = Object::parse(line) else { return };
+        self.records += 1;
+        for (name, value) in fields {
+            let of_value = of_json(value.get());
+            let known =
+                self.columns.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(&name));
+            match known {
+                Some((_, seen)) => *seen = seen.and(of_value),
+                None if self.closed => {}
+                None => self.columns.push((name.into_owned(), of_value)),
+            }
+        }
+    }
+
+    /// The statement that makes the table, unless somebody else has made it meanwhile.
+    fn statement(&self, table: &str, key: &[String]) -> String {
+        format!("CREATE TABLE IF NOT EXISTS {}({})", quoted(table), self.definitions(key, quoted))
+    }
+
+    /// The same for people.
+    fn told(&self, table: &str, key: &[String]) -> String {
+        format!("{table}({})", self.definitions(key, str::to_owned))
+    }
+
+    fn definitions(&self, key: &[String], name_of: impl Fn(&str) -> String) -> String {
+        let is_key = |name: &str| key.iter().any(|key| key.eq_ignore_ascii_case(name));
+        let mut text = String::new();
+        for (position, (name, seen)) in self.columns.iter().enumerate() {
+            let comma = if position == 0 { "" } else { ", " };
+            // Without NOT NULL SQLite would let NULL into a key.
+            let constraint = match key {
+                [_] if is_key(name) => " NOT NULL PRIMARY KEY",
+                _ if is_key(name) => " NOT NULL",
+                _ => "",
+            };
+            let _ = write!(text, "{comma}{} {}{constraint}", name_of(name), seen.declared());
+        }
+        if key.len() > 1 {
+            let names: Vec<_> = key.iter().map(|name| name_of(name)).collect();
+            let _ = write!(text, ", PRIMARY KEY({})", names.join(", "));
+        }
+        text
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A number is what comes back from one as it was: not `007`, not `+49`, which are names made of digits.
+fn of_text(text: &str) -> Seen {
+    if text.is_empty() {
+        return Seen::Nothing;
+    }
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let leading_zero = digits.len() > 1 && digits.starts_with('0') && !digits.starts_with("0.");
+    let numeric = digits.starts_with(|first: char| first.is_ascii_digit()) && !leading_zero;
+    if numeric && text.parse::<i64>().is_ok() {
+        Seen::Integers
+    } else if numeric && text.contains('.') && text.parse::<f64>().is_ok_and(f64::is_finite) {
+        Seen::Reals
+    } else {
+        Seen::Texts
+    }
+}
+
+fn of_json(json: &str) -> Seen {
+    match json.as_bytes() {
+        [b'n', ..] => Seen::Nothing,
+        [b't' | b'f', ..] => Seen::Integers,
+        [b'"' | b'[' | b'{', ..] => Seen::Texts,
+        _ if json.parse::<i64>().is_ok() => Seen::Integers,
+        _ if json.contains(['.', 'e', 'E']) => Seen::Reals,
+        _ => Seen::Texts,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_looks_like_a_number_stays_text() {
+        for text in [
+            "007",
+            "-01",
+            "+49",
+            "1e5",
+            "1.2.3",
+            "0x1F",
+            " 7",
+            "NaN",
+            "inf",
+            "18446744073709551616",
+            "-",
+        ] {
+            assert_eq!(of_text(text), Seen::Texts, "{text}");
+        }
+        for text in ["0", "-0", "7", "-7", "9223372036854775807"] {
+            assert_eq!(of_text(text), Seen::Integers, "{text}");
+        }
+        for text in ["0.5", "-0.5", "1.5e9", "10.25"] {
+            assert_eq!(of_text(text), Seen::Reals, "{text}");
+        }
+        assert_eq!(of_text(""), Seen::Nothing);
+    }
+
+    #[test]
+    fn a_column_is_as_wide_as_its_widest_value() {
+        use Seen::{Integers, Nothing, Reals, Texts};
+        for (seen, is) in [
+            (&[Nothing, Integers][..], Integers),
+            (&[Integers, Reals, Integers], Reals),
+            (&[Reals, Texts, Integers], Texts),
+            (&[Integers, Texts], Texts),
+            (&[Nothing], Nothing),
+        ] {
+            assert_eq!(seen.iter().fold(Nothing, |all, one| all.and(*one)), is);
+        }
+        assert_eq!(Nothing.declared(), "TEXT");
+    }
+
+    #[test]
+    fn names_are_quoted_and_keys_are_not_null() {
+        let mut inference = Inference::new(vec!["a\"b".to_owned(), "order".to_owned()], true);
+        inference.columns[1].1 = Seen::Integers;
+        assert_eq!(
+            inference.statement("my table", &["ORDER".to_owned()]),
+            "CREATE TABLE IF NOT EXISTS \"my table\"(\"a\"\"b\" TEXT, \"order\" INTEGER NOT NULL PRIMARY KEY)"
+        );
+        assert_eq!(
+            inference.statement("t", &["order".to_owned(), "a\"b".to_owned()]),
+            "CREATE TABLE IF NOT EXISTS \"t\"(\"a\"\"b\" TEXT NOT NULL, \"order\" INTEGER NOT NULL, \
+             PRIMARY KEY(\"order\", \"a\"\"b\"))"
+        );
+    }
+}

@@ -1,0 +1,52 @@
+//! The line of CSV and TSV that names the fields.
+
+use crate::failure::{Failure, Result};
+use crate::load::input::cannot_read;
+use crate::load::records::{Item, Records};
+use crate::load::row::Trouble;
+
+/// The names of the fields, and the line that they are in.
+pub(super) struct Header {
+    pub(super) names: Vec<String>,
+    pub(super) raw: Vec<u8>,
+}
+
+impl Header {
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// When the input ends before, or a field has no name.
+    pub(super) fn read(records: &mut Records, input: &str) -> Result<Self> {
+        let item = records.read().map_err(|error| cannot_read(input, &error))?;
+        let record = match item {
+            Some(Item::Record(record)) => record,
+            Some(Item::Broken { line, why, .. }) => {
+                let trouble = Trouble::from(why);
+                return Err(Failure::new(format!(
+                    "{input} line {line}, which names the fields: {trouble}"
+                )));
+            }
+            None => {
+                return Err(Failure::new(format!(
+                    "{input} is empty: it has not even a line that names its fields"
+                ))
+                .hint("an input without a header line is loaded with --columns"));
+            }
+        };
+        let mut names = Vec::with_capacity(record.len());
+        for (position, field) in record.fields().enumerate() {
+            let name =
+                std::str::from_utf8(&record.text()[field]).map(str::trim).unwrap_or_default();
+            if name.is_empty() || name.contains('\0') {
+                let (number, line) = (position + 1, record.line);
+                return Err(Failure::new(format!(
+                "{input} line {line}, which names the fields: field {number} has no name that can be read"
+            ))
+            .hint("where the input has no header line, name its fields with --columns"));
+            }
+            names.push(name.to_owned());
+        }
+        Ok(Self { names, raw: record.raw.to_owned() })
+    }
+}

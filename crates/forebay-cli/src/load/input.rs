@@ -1,0 +1,155 @@
+//! The input: a file or standard input, gzip and zstd read as what they hold.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use flate2::read::MultiGzDecoder;
+
+use crate::failure::{Failure, Result};
+use crate::load::records::Format;
+
+/// Bytes that tell what an input is.
+const MAGIC: usize = 16;
+
+/// An input that is open.
+pub struct Input {
+    /// What it is called in messages.
+    pub name: String,
+    /// Its size as it lies there, compressed or not, where that is known.
+    pub size: Option<u64>,
+    /// Bytes of that read so far.
+    pub read: Arc<AtomicU64>,
+    /// What it holds.
+    pub source: Box<dyn Read + Send>,
+}
+
+/// What the bytes of an input are packed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Input {
+    /// Opens a file, or standard input for `-`.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read, or is something that no record can be in.
+    pub fn open(path: &Path) -> Result<Self> {
+        let read = Arc::new(AtomicU64::new(0));
+        let (name, size, bytes): (String, Option<u64>, Box<dyn Read + Send>) =
+            if path == Path::new("-") {
+                ("standard input".to_owned(), None, Box::new(io::stdin()))
+            } else {
+                let name = path.display().to_string();
+                let failed = |error: io::Error| cannot_read(&name, &error);
+                let file = File::open(path).map_err(failed)?;
+                let about = file.metadata().map_err(failed)?;
+                if about.is_dir() {
+                    return Err(Failure::new(format!("cannot read {name}: it is a directory")));
+                }
+                let size = about.is_file().then_some(about.len());
+                (name, size, Box::new(file))
+            };
+        let mut bytes = Counted { bytes, read: Arc::clone(&read) };
+        let start = first_bytes(&mut bytes).map_err(|error| cannot_read(&name, &error))?;
+        let packing = packing(&name, &start)?;
+        let bytes = Cursor::new(start).chain(bytes);
+        let source: Box<dyn Read + Send> = match packing {
+            Packing::None => Box::new(bytes),
+            Packing::Gzip => Box::new(MultiGzDecoder::new(bytes)),
+            Packing::Zstd => {
+                let decoder = zstd::stream::read::Decoder::new(bytes);
+                Box::new(decoder.map_err(|error| cannot_read(&name, &error))?)
+            }
+        };
+        Ok(Self { name, size, read, source })
+    }
+}
+
+/// What went wrong with reading, said so that the user knows where.
+pub fn cannot_read(name: &str, error: &io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Failure::new(format!("{name} is cut off: its compressed data ends too early"))
+            .hint("get the whole file and load it again; with --upsert the rows that are in already do no harm"),
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+            Failure::new(format!("cannot decompress {name}: {error}"))
+        }
+        io::ErrorKind::NotFound => Failure::new(format!("cannot read {name}: there is no such file")),
+        _ => Failure::new(format!("cannot read {name}: {error}")),
+    }
+}
+
+fn first_bytes(source: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut start = Vec::with_capacity(MAGIC);
+    source.by_ref().take(MAGIC as u64).read_to_end(&mut start)?;
+    Ok(start)
+}
+
+/// By the numbers that files begin with.
+fn packing(name: &str, start: &[u8]) -> Result<Packing> {
+    let other = |what: &str, how: &str| {
+        Err(Failure::new(format!("cannot load {name}: it is {what}")).hint(how.to_owned()))
+    };
+    match start {
+        [0x1F, 0x8B, ..] => Ok(Packing::Gzip),
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => Ok(Packing::Zstd),
+        [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => {
+            other("compressed with xz", "pipe it through: xz -dc FILE | forebay load - --format …")
+        }
+        [b'B', b'Z', b'h', _, 0x31, 0x41, 0x59, ..] => other(
+            "compressed with bzip2",
+            "pipe it through: bzip2 -dc FILE | forebay load - --format …",
+        ),
+        [b'P', b'K', 3, 4, ..] => other(
+            "a zip archive (an Excel workbook is one)",
+            "unpack it, or export it as CSV; then load the file that is in it",
+        ),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => other(
+            "text in UTF-16",
+            "convert it: iconv -f UTF-16 -t UTF-8 FILE | forebay load - --format …",
+        ),
+        _ if start.starts_with(b"SQLite format 3\0") => other(
+            "a SQLite database",
+            "name a CSV, TSV or NDJSON file as input, and the database with --into",
+        ),
+        _ => Ok(Packing::None),
+    }
+}
+
+/// The format that a file's name tells, with `.gz` and `.zst` looked through.
+pub fn format_of(path: &Path) -> Option<Format> {
+    let inner: PathBuf = match extension(path)?.as_str() {
+        "gz" | "zst" | "zstd" => path.with_extension(""),
+        _ => path.to_owned(),
+    };
+    match extension(&inner)?.as_str() {
+        "ndjson" | "jsonl" => Some(Format::Ndjson),
+        "csv" => Some(Format::Csv),
+        "tsv" | "tab" => Some(Format::Tsv),
+        _ => None,
+    }
+}
+
+fn extension(path: &Path) -> Option<String> {
+    Some(path.extension()?.to_str()?.to_ascii_lowercase())
+}
+
+/// Counts what is read.
+struct Counted {
+    bytes: Box<dyn Read + Send>,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.bytes.read(buffer)?;
+        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,392 @@
+//! From bytes to records: where each begins, its bytes as they were, and the fields of CSV and TSV.
+//!
+//! Every byte of the input is in exactly one record, or in a line end, a blank line or a comment of a rejects
+//! file. A record that cannot be told from its neighbours is handed over as broken; the next line begins anew.
+
+use std::io::{self, Read};
+use std::ops::Range;
+
+use clap::ValueEnum;
+use csv_core::ReadRecordResult;
+use memchr::{memchr, memchr_iter};
+
+/// How a line begins that a rejects file explains the next record with. Only a file that begins with one has
+/// such lines.
+pub const COMMENT: &[u8] = b"#forebay:";
+
+/// Bytes read at once.
+const CHUNK: usize = 256 * 1024;
+
+/// What an input is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// One JSON object on each line.
+    #[value(alias = "jsonl")]
+    Ndjson,
+    /// Fields with commas between them, in double quotes where they hold commas, quotes or line ends (RFC 4180).
+    Csv,
+    /// Fields with tabs between them, as they are: no quotes, no escapes.
+    Tsv,
+}
+
+/// What the next stretch of the input is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// A record.
+    Record(Record<'a>),
+    /// A line that no record can be made of.
+    Broken {
+        /// The line's number, from 1.
+        line: u64,
+        /// Its bytes; empty where it is too long to be kept.
+        raw: &'a [u8],
+        /// Why.
+        why: Broken,
+    },
+}
+
+/// Why a line is no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// It has more bytes than this.
+    TooLong(usize),
+    /// A quote opens in it and does not close: not within the bytes that a record may have, or not at all.
+    OpenQuote,
+}
+
+/// The bytes that one row comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// The number of its first line, from 1.
+    pub line: u64,
+    /// How many lines it spans: more than one where a quoted field holds line ends.
+    pub lines: u64,
+    /// Its bytes, without the line end.
+    pub raw: &'a [u8],
+    text: &'a [u8],
+    ends: &'a [usize],
+    /// Bytes between one field and the next in `text`.
+    gap: usize,
+}
+
+impl<'a> Record<'a> {
+    /// How many fields it has; none in NDJSON.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether it has no fields, as in NDJSON.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The bytes that hold all fields.
+    pub fn text(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// Where each field is in [`text`](Self::text).
+    pub fn fields(&self) -> impl Iterator<Item = Range<usize>> {
+        let gap = self.gap;
+        self.ends.iter().scan(0, move |start, &end| {
+            let field = *start..end;
+            *start = end + gap;
+            Some(field)
+        })
+    }
+}
+
+/// Reads records.
+pub struct Records {
+    source: Box<dyn Read + Send>,
+    format: Format,
+    max_bytes: usize,
+    buffer: Vec<u8>,
+    /// The bytes of `buffer` that are not consumed yet.
+    ahead: Range<usize>,
+    /// Lines before `ahead`.
+    lines: u64,
+    begun: bool,
+    comments: bool,
+    csv: csv_core::Reader,
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// A stretch at the start of `ahead`, found but not consumed yet.
+enum Step {
+    /// `length` bytes of which the first `raw` are the record's; `fields` of them are in `ends`.
+    Record {
+        raw: usize,
+        length: usize,
+        text: usize,
+        fields: usize,
+    },
+    /// The line of `length` bytes, which is to be skipped.
+    Skip {
+        length: usize,
+    },
+    Broken {
+        length: usize,
+        why: Broken,
+    },
+}
+
+/// The line at the start of `ahead`.
+enum Line {
+    /// Its length without the newline, and with it.
+    Whole(usize, usize),
+    TooLong,
+    None,
+}
+
+impl Records {
+    /// Reads records of no more than `max_bytes` each.
+    pub fn new(source: Box<dyn Read + Send>, format: Format, max_bytes: usize) -> Self {
+        Self {
+            source,
+            format,
+            max_bytes,
+            buffer: vec![0; CHUNK],
+            ahead: 0..0,
+            lines: 0,
+            begun: false,
+            comments: false,
+            csv: csv_core::Reader::new(),
+            text: vec![0; CHUNK],
+            ends: vec![0; 64],
+        }
+    }
+
+    /// The next record, or `None` at the end of the input.
+    ///
+    /// # Errors
+    ///
+    /// When the input cannot be read. What was read of an unfinished record is not handed over.
+    pub fn read(&mut self) -> io::Result<Option<Item<'_>>> {
+        loop {
+            let Some(step) = self.step()? else { return Ok(None) };
+            let line = self.lines + 1;
+            let start = self.ahead.start;
+            match step {
+                Step::Skip { length } => self.consume(length),
+                Step::Broken { length: 0, why } => {
+                    self.skip_line()?;
+                    return Ok(Some(Item::Broken { line, raw: &[], why }));
+                }
+                Step::Broken { length, why } => {
+                    self.consume(length);
+                    let raw = without_line_end(&self.buffer[start..start + length]);
+                    return Ok(Some(Item::Broken { line, raw, why }));
+                }
+                Step::Record { raw, length, text, fields } => {
+                    self.consume(length);
+                    let raw = &self.buffer[start..start + raw];
+                    let (text, gap) = match self.format {
+                        Format::Csv => (&self.text[..text], 0),
+                        Format::Tsv | Format::Ndjson => (raw, 1),
+                    };
+                    let lines = 1 + memchr_iter(b'\n', raw).count() as u64;
+                    let ends = &self.ends[..fields];
+                    return Ok(Some(Item::Record(Record { line, lines, raw, text, ends, gap })));
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) -> io::Result<Option<Step>> {
+        if !self.begun {
+            self.begun = true;
+            self.skip_byte_order_mark()?;
+            self.comments = self.starts_with(COMMENT)?;
+        }
+        if self.comments && self.starts_with(COMMENT)? {
+            return Ok(match self.line()? {
+                Line::Whole(_, length) => Some(Step::Skip { length }),
+                Line::TooLong => {
+                    Some(Step::Broken { length: 0, why: Broken::TooLong(self.max_bytes) })
+                }
+                Line::None => None,
+            });
+        }
+        match self.format {
+            Format::Csv => self.csv_step(),
+            Format::Tsv | Format::Ndjson => self.line_step(),
+        }
+    }
+
+    fn line_step(&mut self) -> io::Result<Option<Step>> {
+        let (end, length) = match self.line()? {
+            Line::None => return Ok(None),
+            Line::TooLong => {
+                return Ok(Some(Step::Broken { length: 0, why: Broken::TooLong(self.max_bytes) }));
+            }
+            Line::Whole(end, length) => (end, length),
+        };
+        let line = &self.buffer[self.ahead.start..self.ahead.start + end];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let blank = match self.format {
+            Format::Ndjson => line.trim_ascii().is_empty(),
+            Format::Tsv | Format::Csv => line.is_empty(),
+        };
+        if blank {
+            return Ok(Some(Step::Skip { length }));
+        }
+        let mut fields = 0;
+        if self.format == Format::Tsv {
+            self.ends.clear();
+            self.ends.extend(memchr_iter(b'\t', line).chain([line.len()]));
+            fields = self.ends.len();
+        }
+        Ok(Some(Step::Record { raw: line.len(), length, text: 0, fields }))
+    }
+
+    fn csv_step(&mut self) -> io::Result<Option<Step>> {
+        // Line ends here are blank lines, or the second half of the last record's.
+        if self.ahead.is_empty() && !self.fill()? {
+            return Ok(None);
+        }
+        let line_ends = self.ahead().iter().take_while(|byte| matches!(byte, b'\r' | b'\n'));
+        let line_ends = line_ends.count();
+        if line_ends > 0 {
+            return Ok(Some(Step::Skip { length: line_ends }));
+        }
+        let (mut read, mut text, mut fields) = (0, 0, 0);
+        let mut ended = false;
+        loop {
+            if self.ahead.len() == read && !ended {
+                if read > self.max_bytes {
+                    return Ok(Some(self.unclosed(Broken::TooLong(self.max_bytes))));
+                }
+                ended = !self.fill()?;
+            }
+            if self.text.len() < text + 2 {
+                self.text.resize(2 * self.text.len(), 0);
+            }
+            if self.ends.len() < fields + 2 {
+                self.ends.resize(2 * self.ends.len().max(32), 0);
+            }
+            // At the end of the input a line end is tried: within quotes it does not end the record.
+            let ahead = &self.buffer[self.ahead.start + read..self.ahead.end];
+            let input = if ended { b"\n" } else { ahead };
+            let (result, bytes, out, ends) =
+                self.csv.read_record(input, &mut self.text[text..], &mut self.ends[fields..]);
+            text += out;
+            fields += ends;
+            if !ended {
+                read += bytes;
+            }
+            match result {
+                ReadRecordResult::Record => break,
+                ReadRecordResult::InputEmpty if ended => {
+                    return Ok(Some(self.unclosed(Broken::OpenQuote)));
+                }
+                ReadRecordResult::InputEmpty
+                | ReadRecordResult::OutputFull
+                | ReadRecordResult::OutputEndsFull => {}
+                ReadRecordResult::End => return Ok(None),
+            }
+        }
+        let raw = without_line_end(&self.ahead()[..read]).len();
+        Ok(Some(Step::Record { raw, length: read, text, fields }))
+    }
+
+    /// A record that did not end: if it has several lines, a quote was opened in the first and is the culprit.
+    fn unclosed(&mut self, why: Broken) -> Step {
+        self.csv.reset();
+        match memchr(b'\n', self.ahead()) {
+            Some(end) => Step::Broken { length: end + 1, why: Broken::OpenQuote },
+            None if why == Broken::OpenQuote => Step::Broken { length: self.ahead.len(), why },
+            None => Step::Broken { length: 0, why },
+        }
+    }
+
+    fn ahead(&self) -> &[u8] {
+        &self.buffer[self.ahead.clone()]
+    }
+
+    fn consume(&mut self, length: usize) {
+        self.lines += memchr_iter(b'\n', &self.ahead()[..length]).count() as u64;
+        self.ahead.start += length;
+    }
+
+    /// The line at the start of `ahead`, which is read on as far as it takes.
+    fn line(&mut self) -> io::Result<Line> {
+        let mut searched = 0;
+        loop {
+            if let Some(at) = memchr(b'\n', &self.ahead()[searched..]) {
+                return Ok(Line::Whole(searched + at, searched + at + 1));
+            }
+            searched = self.ahead.len();
+            if searched > self.max_bytes {
+                return Ok(Line::TooLong);
+            }
+            if !self.fill()? {
+                return Ok(if searched == 0 {
+                    Line::None
+                } else {
+                    Line::Whole(searched, searched)
+                });
+            }
+        }
+    }
+
+    /// Consumes a line without keeping it.
+    fn skip_line(&mut self) -> io::Result<()> {
+        loop {
+            if let Some(at) = memchr(b'\n', self.ahead()) {
+                self.consume(at + 1);
+                return Ok(());
+            }
+            self.ahead.start = self.ahead.end;
+            if !self.fill()? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn starts_with(&mut self, prefix: &[u8]) -> io::Result<bool> {
+        while self.ahead.len() < prefix.len() {
+            if !self.fill()? {
+                return Ok(false);
+            }
+        }
+        Ok(self.ahead().starts_with(prefix))
+    }
+
+    fn skip_byte_order_mark(&mut self) -> io::Result<()> {
+        if self.starts_with(b"\xEF\xBB\xBF")? {
+            self.ahead.start += 3;
+        }
+        Ok(())
+    }
+
+    /// Reads more behind `ahead`. False at the end of the input.
+    fn fill(&mut self) -> io::Result<bool> {
+        if self.ahead.is_empty() {
+            self.ahead = 0..0;
+        } else if self.buffer.len() - self.ahead.end < CHUNK / 2 {
+            self.buffer.copy_within(self.ahead.clone(), 0);
+            self.ahead = 0..self.ahead.len();
+            if self.buffer.len() - self.ahead.end < CHUNK / 2 {
+                self.buffer.resize(2 * self.buffer.len(), 0);
+            }
+        }
+        loop {
+            match self.source.read(&mut self.buffer[self.ahead.end..]) {
+                Ok(0) => return Ok(false),
+                Ok(bytes) => {
+                    self.ahead.end += bytes;
+                    return Ok(true);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+fn without_line_end(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |at| at + 1);
+    &bytes[..end]
+}

@@ -1,0 +1,164 @@
+//! Lines that did not become rows: the first are shown, all go to the rejects file if there is one.
+
+use std::fmt::Display;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, Result};
+use crate::load::records::COMMENT;
+use crate::screen::Screen;
+
+/// Rejected lines that are shown; a file takes them all.
+const SHOWN: u64 = 10;
+
+/// Rejected lines.
+pub(super) struct Rejects {
+    screen: Screen,
+    input: String,
+    /// The input's first line, where it names the fields.
+    header: Vec<u8>,
+    file: Option<RejectsFile>,
+    count: u64,
+}
+
+struct RejectsFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+    failed: Option<io::Error>,
+}
+
+impl Rejects {
+    /// Begins with none. The file must not hold anything yet: what it holds may be nowhere else.
+    ///
+    /// # Errors
+    ///
+    /// When the file is not empty or cannot be made.
+    pub(super) fn new(screen: Screen, input: &str, file: Option<&Path>) -> Result<Self> {
+        let file = file.map(open).transpose()?;
+        Ok(Self { screen, input: input.to_owned(), header: Vec::new(), file, count: 0 })
+    }
+
+    /// Says what the input's header line is, for a rejects file that can be loaded in its place.
+    pub(super) fn set_header(&mut self, raw: &[u8]) {
+        self.header = raw.to_owned();
+    }
+
+    /// Whether the bytes of rejected lines are wanted.
+    pub(super) fn keeps_lines(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// The file and the lines in it, if there are any.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_ref().filter(|_| self.count > 0).map(|file| file.path.as_path())
+    }
+
+    /// Takes a line. Its bytes may be empty where they are too many.
+    pub(super) fn add(&mut self, line: u64, raw: &[u8], why: &dyn Display) {
+        self.count += 1;
+        if self.count <= SHOWN {
+            self.screen.line(format_args!("{} line {line}: {why}", self.input));
+        }
+        let first = self.count == 1;
+        if let Some(rejects) = &mut self.file
+            && rejects.failed.is_none()
+        {
+            let header = first.then_some((self.input.as_str(), self.header.as_slice()));
+            rejects.failed = rejects.write(header, line, raw, why).err();
+        }
+    }
+
+    /// Has everything written so far in the file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written: to go on would lose lines.
+    pub(super) fn flush(&mut self) -> Result<()> {
+        let Some(rejects) = &mut self.file else { return Ok(()) };
+        let flushed = rejects.file.flush();
+        match rejects.failed.take().or(flushed.err()) {
+            None => Ok(()),
+            Some(error) => {
+                let path = rejects.path.display();
+                Err(Failure::new(format!("cannot write rejected lines to {path}: {error}"))
+                    .hint("make room, or name a file elsewhere with --rejects, and load again"))
+            }
+        }
+    }
+
+    /// Says how many lines were not shown, and removes a file that nothing was written to.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Self::flush).
+    pub(super) fn finish(&mut self) -> Result<()> {
+        let hidden = self.count.saturating_sub(SHOWN);
+        if hidden > 0 {
+            let where_to = match &self.file {
+                Some(file) => format!("they are in {}", file.path.display()),
+                None => "name a file with --rejects to keep them".to_owned(),
+            };
+            self.screen
+                .line(format_args!("{hidden} more rejected lines are not shown: {where_to}"));
+        }
+        self.flush()?;
+        if self.count == 0
+            && let Some(rejects) = self.file.take()
+        {
+            // An empty file is no harm.
+            let _ = fs::remove_file(rejects.path);
+        }
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> Result<RejectsFile> {
+    let name = path.display();
+    if fs::metadata(path).is_ok_and(|about| about.len() > 0) {
+        return Err(Failure::new(format!(
+            "the rejects file {name} is there already and not empty"
+        ))
+        .hint("its lines may be nowhere else: load or remove it first, or name another file"));
+    }
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path);
+    let file = file
+        .map_err(|error| Failure::new(format!("cannot make the rejects file {name}: {error}")))?;
+    Ok(RejectsFile { path: path.to_owned(), file: BufWriter::new(file), failed: None })
+}
+
+impl RejectsFile {
+    fn write(
+        &mut self,
+        header: Option<(&str, &[u8])>,
+        line: u64,
+        raw: &[u8],
+        why: &dyn Display,
+    ) -> io::Result<()> {
+        let file = &mut self.file;
+        if let Some((input, header)) = header {
+            file.write_all(COMMENT)?;
+            writeln!(
+                file,
+                " lines of {input} that were rejected, each below the reason: mend them and load this file"
+            )?;
+            if !header.is_empty() {
+                file.write_all(header)?;
+                file.write_all(b"\n")?;
+            }
+        }
+        file.write_all(COMMENT)?;
+        let why = why.to_string().replace(['\n', '\r'], " ");
+        if raw.is_empty() {
+            writeln!(file, " line {line}: {why} (too long to be copied here)")
+        } else {
+            writeln!(file, " line {line}: {why}")?;
+            file.write_all(raw)?;
+            file.write_all(b"\n")
+        }
+    }
+}

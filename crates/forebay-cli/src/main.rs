@@ -1,0 +1,55 @@
+//! The command `forebay`: parses its arguments, runs what they ask for, and ends with an exit code.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use forebay_cli::args::{Cli, Command};
+use forebay_cli::failure::{Exit, Failure, Result};
+use forebay_cli::load;
+use forebay_cli::screen::Screen;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let screen = Screen::new();
+    let ended = match &cli.command {
+        Command::Load(args) => load::run(args, &screen),
+        Command::Completions { shell } => print(|out| {
+            clap_complete::generate(*shell, &mut Cli::command(), "forebay", out);
+            Ok(())
+        }),
+        Command::Man { command } => man(command.as_deref()),
+    };
+    let exit = ended.unwrap_or_else(|failure| {
+        screen.end_progress();
+        screen.line(failure);
+        Exit::Failed
+    });
+    exit.into()
+}
+
+/// Prints the manual page of the command or of one of its subcommands.
+fn man(subcommand: Option<&str>) -> Result<Exit> {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let page = match subcommand {
+        None => command,
+        Some(name) => {
+            let found = command.find_subcommand(name).cloned();
+            found.ok_or_else(|| Failure::new(format!("there is no subcommand {name}")))?
+        }
+    };
+    print(|out| clap_mangen::Man::new(page).render(out))
+}
+
+/// Prints to standard output.
+fn print(write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) -> Result<Exit> {
+    let mut text = Vec::new();
+    let written = write(&mut text).and_then(|()| io::stdout().write_all(&text));
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(Exit::Success),
+    }
+}
