@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forebay::{Config, ErrorKind, WriteBuffer};
 use fork::{Fork, fork, waitpid};
-use support::{Gate, smallest};
+use support::{Gate, Scratch, smallest};
 
 /// Runs `check` in a forked child, which fails the test by its exit code.
 fn in_a_child(check: impl FnOnce() -> bool) {
@@ -53,4 +53,21 @@ fn whatever_would_wait_for_the_writer_says_that_it_is_not_there() {
     receipt.take().unwrap().wait().unwrap();
     handles.take().unwrap().1.write(&(4, "x", 0)).unwrap();
     assert_eq!(gate.ids(), [[1], [4]], "the parent goes on as if nothing had been");
+}
+
+#[test]
+fn readers_say_that_they_belong_to_the_parent() {
+    let scratch = Scratch::new("CREATE TABLE t(id)");
+    let buffer = scratch.buffer();
+    let readers = buffer.readers().unwrap();
+    let mut held = Some(readers.get().unwrap());
+    drop(readers.get().unwrap());
+    in_a_child(|| {
+        let told = readers.get().is_err_and(|error| error.kind() == ErrorKind::Forked);
+        drop(held.take());
+        told && buffer.readers().is_err_and(|error| error.kind() == ErrorKind::Forked)
+    });
+    for reader in [held.take().unwrap(), readers.get().unwrap()] {
+        assert_eq!(reader.query_row("SELECT count(*) FROM t", [], |row| row.get(0)), Ok(0));
+    }
 }

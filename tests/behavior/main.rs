@@ -14,6 +14,7 @@ mod open;
 mod ordering;
 mod outage;
 mod pressure;
+mod readers;
 mod receipts;
 mod reentrancy;
 mod rejects;

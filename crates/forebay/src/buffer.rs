@@ -1,5 +1,6 @@
 //! The write buffer: opening it, making producers, flushing, closing.
 
+use std::any::Any;
 use std::panic::RefUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +76,9 @@ pub struct WriteBuffer {
 pub(crate) struct Handle {
     shared: Arc<Shared>,
     writer: Mutex<Option<JoinHandle>>,
+    /// What the sink gave for callers to have.
+    #[cfg_attr(not(feature = "sqlite"), expect(dead_code))]
+    companion: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// As for what it shares.
@@ -223,6 +227,39 @@ impl WriteBuffer {
         Producer::new(Arc::clone(&self.handle), stream).write(&(sql,))
     }
 
+    /// The connections to read with: one pool for all clones of this buffer, which opens at most
+    /// [`max_readers`](Config::max_readers) connections, each when it is first needed. They go on after the
+    /// buffer was closed; see [`Readers`](crate::Readers) for what that means for the file.
+    ///
+    /// # Errors
+    ///
+    /// [`Open`](ErrorKind::Open) when the buffer's sink is not SQLite, and [`Forked`](ErrorKind::Forked) in a
+    /// child process.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let buffer = forebay::WriteBuffer::open(dir.path().join("app.db"))?;
+    /// # buffer.execute("CREATE TABLE topic_status(topic_id INTEGER PRIMARY KEY, status TEXT)")?;
+    /// let topics = buffer.table("topic_status").upsert(["topic_id"]).producer()?;
+    /// topics.write(&(7, "done"))?;
+    ///
+    /// let sql = "SELECT status FROM topic_status WHERE topic_id = ?1";
+    /// let reader = buffer.readers()?.get()?;
+    /// let status: String = reader.prepare_cached(sql)?.query_row([7], |row| row.get(0))?;
+    /// assert_eq!(status, "done");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "sqlite")]
+    pub fn readers(&self) -> Result<crate::Readers> {
+        self.shared().check_process()?;
+        let companion = self.handle.companion.as_deref();
+        companion.and_then(|it| it.downcast_ref::<crate::Readers>()).cloned().ok_or_else(|| {
+            let why = "its sink is not SQLite, or does not pass on the companion of the one inside";
+            let message = format!("the buffer for {} has no readers: {why}", self.shared().name());
+            Error::new(ErrorKind::Open, message)
+        })
+    }
+
     /// Blocks until every row accepted so far is decided. Their batch is due at once. While the database
     /// cannot be written this waits with it; ask [`health`](Self::health).
     ///
@@ -361,6 +398,7 @@ impl Builder {
         let signals = Arc::new(Signals::new());
         sink.attach(Arc::clone(&signals));
         let name = sink.name();
+        let companion = sink.companion();
         let cutter = Cutter::new(config.max_transaction_rows, config.max_batch_bytes);
         let worker = Worker::new(sink, cutter, self.on_reject);
         let shared = Arc::new(Shared::new(config, name, worker, signals));
@@ -369,7 +407,8 @@ impl Builder {
             sync::spawn("forebay-writer", move || writer::run(&shared))
                 .map_err(|error| no_thread(&error))?
         };
-        Ok(WriteBuffer { handle: Arc::new(Handle { shared, writer: Mutex::new(Some(writer)) }) })
+        let writer = Mutex::new(Some(writer));
+        Ok(WriteBuffer { handle: Arc::new(Handle { shared, writer, companion }) })
     }
 }
 

@@ -65,6 +65,10 @@ pub struct Config {
     pub max_wal_bytes: usize,
     /// SQLite: page cache of the writing connection, in bytes. Default 16 MiB.
     pub max_cache_bytes: usize,
+    /// SQLite: connections that [`WriteBuffer::readers`](crate::WriteBuffer::readers) opens at the most.
+    /// Default 16; 1 to 1,000. Queries run on cores: more connections than those answer no sooner, and each
+    /// has a page cache of 2 MiB of its own.
+    pub max_readers: usize,
 }
 
 /// What a commit survives.
@@ -114,6 +118,7 @@ impl Default for Config {
             close_timeout: Duration::from_secs(30),
             max_wal_bytes: 40 * MIB,
             max_cache_bytes: 16 * MIB,
+            max_readers: 16,
         }
     }
 }
@@ -178,6 +183,8 @@ impl Config {
         at_most("max_wal_bytes", self.max_wal_bytes, 1024 * 1024 * MIB, "bytes", "")?;
         at_least("max_cache_bytes", self.max_cache_bytes, 64 * 1024, "bytes")?;
         at_most("max_cache_bytes", self.max_cache_bytes, 1024 * 1024 * MIB, "bytes", "")?;
+        at_least("max_readers", self.max_readers, 1, "connection")?;
+        at_most("max_readers", self.max_readers, 1_000, "connections", "")?;
         at_most("retry.max_retries", self.retry.max_retries as usize, 30, "retries", "")?;
         within("linger", self.linger, Duration::ZERO, hour)?;
         within("busy_timeout", self.busy_timeout, Duration::ZERO, hour)?;
@@ -342,6 +349,8 @@ mod tests {
             ("max_row_bytes", |c| c.max_row_bytes = 0),
             ("max_wal_bytes", |c| c.max_wal_bytes = 0),
             ("max_cache_bytes", |c| c.max_cache_bytes = 0),
+            ("max_readers", |c| c.max_readers = 0),
+            ("max_readers", |c| c.max_readers = 1_001),
             ("retry.max_retries", |c| c.retry.max_retries = 31),
             ("retry.pause", |c| c.retry.pause = Duration::ZERO),
             ("retry.delay", |c| c.retry.delay = Duration::from_secs(4_000)),

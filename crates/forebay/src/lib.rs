@@ -37,6 +37,7 @@
 //! | [`wait`](Receipt::wait), [`write`](Producer::write), [`flush`](WriteBuffer::flush), [`execute`](WriteBuffer::execute) | until the rows are decided |
 //! | [`close`](WriteBuffer::close) | until all is written, for `close_timeout` at the most |
 //! | [`table`](WriteBuffer::table)…`producer()`, [`statement`](WriteBuffer::statement) | until the batch at hand is written |
+//! | [`Readers::get`] | while all connections to read with are held, for `busy_timeout` at the most |
 //!
 //! A new list of fields that does not fit what is known of its table is held against the live table once more,
 //! which blocks likewise; `try_push` and the async calls have the table looked at behind their back instead,
@@ -88,9 +89,14 @@ pub use shape::{MAX_SHAPES, Operation, Shape, Target};
 pub use signals::Signals;
 pub use sink::{Applied, ColumnType, Rejection, Sink, SinkError, StatementInfo, TableInfo};
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteSink;
+pub use sqlite::{Reader, Readers, SqliteSink};
 pub use stats::{Health, Stats, Triggers};
 pub use table::{Table, TableWrite};
+
+/// The rusqlite that the sink is made of. Use this one: two copies of SQLite in one process must not open the
+/// same file, because each drops the locks of the other when it closes it.
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
 
 /// The README's example, compiled.
 #[cfg(doctest)]

@@ -1,5 +1,6 @@
 //! Where batches go: the trait between the engine and a database, and what crosses it.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::batch::Batch;
@@ -77,6 +78,13 @@ pub trait Sink: Send {
     /// Gives the sink a way to see that the buffer's patience has ended, and to count its waits.
     fn attach(&mut self, signals: Arc<Signals>) {
         drop(signals);
+    }
+
+    /// What the buffer keeps for its callers beside the sink, such as connections that read. Asked once, when
+    /// the buffer opens. A sink around a `SqliteSink` passes on what that answers, for
+    /// `WriteBuffer::readers` to find it.
+    fn companion(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        None
     }
 
     /// Whether a thread that waits for its own row may commit it itself. Asked once, when the buffer opens.

@@ -1,4 +1,4 @@
-//! The SQLite sink: one connection that writes, in WAL mode.
+//! The SQLite sink: one connection that writes, in WAL mode, and a pool of those that read.
 //!
 //! Only SQLite opens the database's files. To open and close one of them by other means drops the locks
 //! that this process holds on it; so everything here looks at names and inodes, and at nothing else.
@@ -9,9 +9,11 @@ mod describe;
 mod fault;
 mod isolate;
 mod open;
+mod readers;
 mod sql;
 mod wal;
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use rusqlite::Connection;
 
 use self::busy::Waiting;
 use self::open::Settings;
+pub use self::readers::{Reader, Readers};
 use self::sql::Texts;
 use self::wal::Files;
 use crate::batch::Batch;
@@ -37,6 +40,7 @@ pub struct SqliteSink {
     connection: Option<Connection>,
     files: Files,
     texts: Texts,
+    readers: Readers,
 }
 
 impl SqliteSink {
@@ -53,6 +57,7 @@ impl SqliteSink {
         // What SQLite made of the path: a later change of the working directory must not matter.
         let path = files.path().to_owned();
         Ok(Self {
+            readers: Readers::of(path.clone(), config),
             path,
             settings,
             signals,
@@ -125,12 +130,24 @@ impl Sink for SqliteSink {
         self.signals = signals;
     }
 
+    fn companion(&self) -> Option<Arc<dyn Any + Send + Sync>> {
+        Some(Arc::new(self.readers.clone()))
+    }
+
     fn commits_on_caller(&self) -> bool {
         true
     }
 
     fn name(&self) -> String {
         self.path.display().to_string()
+    }
+}
+
+impl Drop for SqliteSink {
+    /// The last connection to be closed copies the log into the database and deletes it, and one that only
+    /// reads cannot.
+    fn drop(&mut self) {
+        self.readers.close_idle();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Opening a database for writing: what is set, and read back.
+//! Opening a database for writing: what is set, and read back. Reading shares the checks.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,6 +47,7 @@ pub(super) fn open(
 ) -> Result<(Connection, Files)> {
     check_version()?;
     check_place(path)?;
+    check_writable(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -95,7 +96,12 @@ fn set_up(connection: &Connection, path: &Path, settings: &Settings) -> Result<(
         ("trusted_schema", 0),
         ("foreign_keys", 1),
     ];
-    for (name, value) in wanted {
+    set(connection, path, &wanted)
+}
+
+/// Sets pragmas one after the other and reads each back.
+pub(super) fn set(connection: &Connection, path: &Path, wanted: &[(&str, i64)]) -> Result<()> {
+    for &(name, value) in wanted {
         connection.pragma_update(None, name, value).map_err(|error| explain(path, &error))?;
         let read: i64 = connection
             .pragma_query_value(None, name, |row| row.get(0))
@@ -116,7 +122,7 @@ pub(super) fn max_parameters(connection: &Connection) -> usize {
     usize::try_from(limit).unwrap_or(999)
 }
 
-fn check_version() -> Result<()> {
+pub(super) fn check_version() -> Result<()> {
     if rusqlite::version_number() >= OLDEST_SQLITE {
         return Ok(());
     }
@@ -130,7 +136,7 @@ fn check_version() -> Result<()> {
 }
 
 /// What can be said of the place before SQLite is asked, which would answer with a code.
-fn check_place(path: &Path) -> Result<()> {
+pub(super) fn check_place(path: &Path) -> Result<()> {
     if path.as_os_str().is_empty() {
         return Err(cannot_open(path, "the path is empty: name a file"));
     }
@@ -140,18 +146,6 @@ fn check_place(path: &Path) -> Result<()> {
     let folder = folder(path);
     if !folder.is_dir() {
         return Err(cannot_open(path, &format!("the folder {} is not there", folder.display())));
-    }
-    #[cfg(unix)]
-    {
-        use rustix::fs::{Access, access};
-        if let Err(error) = access(&folder, Access::WRITE_OK | Access::EXEC_OK) {
-            let folder = folder.display();
-            return Err(cannot_open(
-                path,
-                &format!("the folder {folder} cannot be written, where WAL mode keeps two files beside the database"),
-            )
-            .because(std::io::Error::from(error)));
-        }
     }
     #[cfg(target_os = "linux")]
     if let Some(kind) = network_filesystem(&folder) {
@@ -163,6 +157,26 @@ fn check_place(path: &Path) -> Result<()> {
             ),
         ));
     }
+    Ok(())
+}
+
+/// Whether the two files beside the database can be made.
+fn check_writable(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{Access, access};
+        let folder = folder(path);
+        if let Err(error) = access(&folder, Access::WRITE_OK | Access::EXEC_OK) {
+            let folder = folder.display();
+            return Err(cannot_open(
+                path,
+                &format!("the folder {folder} cannot be written, where WAL mode keeps two files beside the database"),
+            )
+            .because(std::io::Error::from(error)));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
     Ok(())
 }
 
@@ -191,11 +205,11 @@ fn folder(path: &Path) -> PathBuf {
     }
 }
 
-fn cannot_open(path: &Path, why: &str) -> Error {
+pub(super) fn cannot_open(path: &Path, why: &str) -> Error {
     Error::new(ErrorKind::Open, format!("cannot open {}: {why}", path.display()))
 }
 
-fn explain(path: &Path, error: &rusqlite::Error) -> Error {
+pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> Error {
     let explained = match fault::primary_code(error) {
         rusqlite::ffi::SQLITE_NOTADB => {
             Error::new(ErrorKind::Corrupt, format!("{} is not a SQLite database", path.display()))

@@ -62,9 +62,7 @@ impl Files {
         // SQLite follows symbolic links, and the files beside the database are beside their target.
         let path =
             connection.path().filter(|path| !path.is_empty()).map_or(path, Path::new).to_owned();
-        let mut wal_path = path.clone().into_os_string();
-        wal_path.push("-wal");
-        let wal_path = PathBuf::from(wal_path);
+        let wal_path = wal_path(&path);
         Ok(Self {
             database: inode(&path),
             wal: inode(&wal_path),
@@ -194,7 +192,15 @@ impl Files {
     }
 }
 
-fn has_moved(connection: &Connection) -> bool {
+/// Where the write-ahead log of a database is.
+pub(super) fn wal_path(database: &Path) -> PathBuf {
+    let mut path = database.as_os_str().to_owned();
+    path.push("-wal");
+    path.into()
+}
+
+/// Whether the open database is no longer the file at its path.
+pub(super) fn has_moved(connection: &Connection) -> bool {
     #[cfg(unix)]
     {
         let mut moved = 0;
@@ -209,13 +215,13 @@ fn has_moved(connection: &Connection) -> bool {
 }
 
 #[cfg(unix)]
-fn inode(path: &Path) -> Option<u64> {
+pub(super) fn inode(path: &Path) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
     fs::metadata(path).ok().map(|metadata| metadata.ino())
 }
 
 /// Elsewhere an open file can be neither deleted nor replaced.
 #[cfg(not(unix))]
-fn inode(path: &Path) -> Option<u64> {
+pub(super) fn inode(path: &Path) -> Option<u64> {
     fs::metadata(path).ok().map(|_| 0)
 }
