@@ -1,12 +1,19 @@
 //! The examples are true: what they print at the end they have compared.
 
 #[allow(dead_code, unreachable_pub)]
+#[path = "../examples/axum_handler.rs"]
+mod axum_handler;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../examples/groups.rs"]
+mod groups;
+#[allow(dead_code, unreachable_pub)]
 #[path = "../examples/package_states.rs"]
 mod package_states;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../examples/topic_status.rs"]
 mod topic_status;
 
+use std::fs;
 use std::path::Path;
 
 #[test]
@@ -30,4 +37,37 @@ fn every_topic_ends_as_its_worker_left_it() {
     assert!(text.contains("equal: every one of the 32000 topics"), "{text}");
     assert_eq!((report.differing, report.errors), (0, 0));
     assert_eq!(report.stats.committed, 160_000);
+}
+
+#[tokio::test]
+async fn a_handler_answers_when_the_row_is_committed_and_reads_it_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut out = Vec::new();
+    axum_handler::run(&folder.path().join("topics.db"), &mut out).await.unwrap();
+    let text = String::from_utf8(out).unwrap();
+    let answers: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    for (answer, expected) in answers.iter().zip([
+        "GET /ready 200 ready",
+        "POST /topics/7 running 200 committed",
+        "GET /topics/7 200 running",
+        "POST /topics/7 dancing 422 topic_status refused a row: it violates CHECK known",
+        "GET /topics/7 200 running",
+        "GET /topics/8 404 no such topic",
+    ]) {
+        assert_eq!(answer.join(" "), expected);
+    }
+    assert_eq!(answers.len(), 6);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "closed, with one file left");
+}
+
+#[test]
+fn a_group_with_one_bad_row_leaves_no_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut out = Vec::new();
+    let tables = groups::run(&folder.path().join("app.db"), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("refused whole: audit refused a row: it violates CHECK"), "{text}");
+    assert!(text.contains("equal: every topic is as its last audit line says"), "{text}");
+    assert_eq!(tables.topics, [(7, "done".to_owned()), (8, "queued".to_owned())]);
+    assert_eq!(tables.audit.len(), 3);
 }
