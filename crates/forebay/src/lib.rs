@@ -5,7 +5,7 @@
 //! `database is locked` again, and between processes the lock is only a delay.
 //!
 //! Begin with [`WriteBuffer::open`]; make a [`Producer`] for each table with [`WriteBuffer::table`], or for a
-//! statement with [`WriteBuffer::statement`]; keep it and clone it into your threads.
+//! statement with [`WriteBuffer::statement`]; keep it and clone it into your threads. Read with [`WriteBuffer::readers`].
 //!
 //! # What is promised
 //!

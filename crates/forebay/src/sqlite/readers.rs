@@ -40,7 +40,7 @@ const CACHE_KIB: i64 = 2_048;
 /// Readers outlive their buffer. When it closes, those not in use are closed first, so that one file is left with
 /// everything in it. If one is in use at that moment, or is opened later, the files `-wal` and `-shm` stay beside
 /// the database, for a connection that only reads cannot copy the one back and delete both; they belong to
-/// the database until the next buffer that opens it has done so. Before you copy the file, drop the readers, then
+/// the database until the next buffer has opened and closed it. Before you copy the file, drop every [`Reader`], then
 /// close the buffer.
 #[derive(Clone)]
 pub struct Readers {
