@@ -11,6 +11,9 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+/// Where the library tells of rejected rows by the batch: a load tells of each with its line.
+const TOLD_BY_LINE: &str = "forebay::decide";
+
 /// Everything that a command tells on standard error goes through here. Clones share the bar.
 #[derive(Clone)]
 pub struct Screen {
@@ -74,7 +77,8 @@ struct Warnings(Screen);
 impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Warnings {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let about = event.metadata();
-        if *about.level() > Level::INFO || !about.target().starts_with("forebay") {
+        let ours = about.target().starts_with("forebay");
+        if *about.level() > Level::INFO || !ours || about.target() == TOLD_BY_LINE {
             return;
         }
         let mut message = Message(match *about.level() {

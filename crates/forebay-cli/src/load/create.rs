@@ -9,7 +9,7 @@ use memchr::{memchr_iter, memrchr};
 use crate::args;
 use crate::failure::{Failure, Result};
 use crate::load::header::Header;
-use crate::load::input::{Input, cannot_read};
+use crate::load::input::{Input, cannot_read_on};
 use crate::load::records::{Format, Item, Record, Records};
 use crate::load::row::{Object, count};
 use crate::screen::Screen;
@@ -42,7 +42,7 @@ impl Sample {
                     sample.bytes.extend_from_slice(&chunk[..bytes]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(cannot_read(&input.name, &error)),
+                Err(error) => return Err(cannot_read_on(&input.name, lines as u64, &error)),
             }
         }
         Ok(sample)
@@ -76,7 +76,7 @@ pub(super) fn create_table(
     format: Format,
 ) -> Result<()> {
     let source = Box::new(Cursor::new(sample.lines().to_vec()));
-    let mut records = Records::new(source, format, sample.bytes.len());
+    let mut records = Records::new(input, source, format, sample.bytes.len());
     let names = match (&args.columns, format) {
         (Some(names), _) => names.clone(),
         (None, Format::Ndjson) => Vec::new(),
@@ -84,7 +84,7 @@ pub(super) fn create_table(
     };
     let mut inference = Inference::new(names, args.columns.is_some());
     while inference.records < SAMPLE_RECORDS {
-        match records.read().map_err(|error| cannot_read(input, &error))? {
+        match records.read()? {
             Some(Item::Record(record)) => inference.see(format, &record),
             // It may go on behind the sample.
             Some(Item::Broken { .. }) if !sample.whole => break,
@@ -106,7 +106,7 @@ pub(super) fn create_table(
         )));
     }
     buffer.execute(&inference.statement(&args.table, key))?;
-    let records = count(inference.records, "record");
+    let records = count(inference.records as u64, "record");
     screen.line(format_args!(
         "created table {}, by the first {records}",
         inference.told(&args.table, key)

@@ -1,7 +1,6 @@
 //! The line of CSV and TSV that names the fields.
 
 use crate::failure::{Failure, Result};
-use crate::load::input::cannot_read;
 use crate::load::records::{Item, Records};
 use crate::load::row::Trouble;
 
@@ -18,7 +17,7 @@ impl Header {
     ///
     /// When the input ends before, or a field has no name.
     pub(super) fn read(records: &mut Records, input: &str) -> Result<Self> {
-        let item = records.read().map_err(|error| cannot_read(input, &error))?;
+        let item = records.read()?;
         let record = match item {
             Some(Item::Record(record)) => record,
             Some(Item::Broken { line, why, .. }) => {

@@ -72,16 +72,28 @@ impl Input {
     }
 }
 
-/// What went wrong with reading, said so that the user knows where.
-pub fn cannot_read(name: &str, error: &io::Error) -> Failure {
+/// What went wrong with reading, said so that the user knows what to do.
+pub(super) fn cannot_read(name: &str, error: &io::Error) -> Failure {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => Failure::new(format!("{name} is cut off: its compressed data ends too early"))
-            .hint("get the whole file and load it again; with --upsert the rows that are in already do no harm"),
-        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-            Failure::new(format!("cannot decompress {name}: {error}"))
+        io::ErrorKind::NotFound => {
+            Failure::new(format!("cannot read {name}: there is no such file"))
         }
-        io::ErrorKind::NotFound => Failure::new(format!("cannot read {name}: there is no such file")),
         _ => Failure::new(format!("cannot read {name}: {error}")),
+    }
+}
+
+/// The same for an error after so many lines.
+pub(super) fn cannot_read_on(name: &str, lines: u64, error: &io::Error) -> Failure {
+    let place = if lines == 0 { "at its start".to_owned() } else { format!("behind line {lines}") };
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            Failure::new(format!("{name} is cut off {place}: its compressed data ends too early"))
+                .hint("get the whole file and load it again; with --upsert the rows that are in already do no harm")
+        }
+        io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+            Failure::new(format!("cannot decompress {name} {place}: {error}"))
+        }
+        _ => Failure::new(format!("cannot read {name} {place}: {error}")),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::failure::{Failure, Result};
 use crate::load::columns::Columns;
 use crate::load::create::{Sample, create_table};
 use crate::load::header::Header;
-use crate::load::input::{Input, cannot_read, format_of};
+use crate::load::input::{Input, format_of};
 use crate::load::ledger::Ledger;
 use crate::load::records::{Format, Item, Records};
 use crate::load::rejects::Rejects;
@@ -77,7 +77,7 @@ impl Job {
         };
         let columns = Columns::new(&info, &key);
         let source = Box::new(sample.followed_by(input.source));
-        let mut records = Records::new(source, format, max_record_bytes);
+        let mut records = Records::new(&input.name, source, format, max_record_bytes);
         let mut ledger = Ledger::new(rejects);
         let layout = match (format, &args.columns) {
             (Format::Ndjson, names) => {
@@ -116,7 +116,7 @@ impl Job {
 
     fn read(&mut self) -> Result<()> {
         loop {
-            let item = self.records.read().map_err(|error| cannot_read(&self.input, &error))?;
+            let item = self.records.read()?;
             // Held while the row is handed over, so that whoever closes the buffer finds every row in it.
             let mut ledger = self.ledger.lock();
             match item {

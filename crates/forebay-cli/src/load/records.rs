@@ -3,12 +3,15 @@
 //! Every byte of the input is in exactly one record, or in a line end, a blank line or a comment of a rejects
 //! file. A record that cannot be told from its neighbours is handed over as broken; the next line begins anew.
 
-use std::io::{self, Read};
+use std::io::{ErrorKind, Read};
 use std::ops::Range;
 
 use clap::ValueEnum;
 use csv_core::ReadRecordResult;
 use memchr::{memchr, memchr_iter};
+
+use crate::failure::Result;
+use crate::load::input::cannot_read_on;
 
 /// How a line begins that a rejects file explains the next record with. Only a file that begins with one has
 /// such lines.
@@ -98,6 +101,7 @@ impl<'a> Record<'a> {
 
 /// Reads records.
 pub struct Records {
+    input: String,
     source: Box<dyn Read + Send>,
     format: Format,
     max_bytes: usize,
@@ -141,9 +145,15 @@ enum Line {
 }
 
 impl Records {
-    /// Reads records of no more than `max_bytes` each.
-    pub fn new(source: Box<dyn Read + Send>, format: Format, max_bytes: usize) -> Self {
+    /// Reads records of no more than `max_bytes` each from an input that messages call `input`.
+    pub fn new(
+        input: &str,
+        source: Box<dyn Read + Send>,
+        format: Format,
+        max_bytes: usize,
+    ) -> Self {
         Self {
+            input: input.to_owned(),
             source,
             format,
             max_bytes,
@@ -163,7 +173,7 @@ impl Records {
     /// # Errors
     ///
     /// When the input cannot be read. What was read of an unfinished record is not handed over.
-    pub fn read(&mut self) -> io::Result<Option<Item<'_>>> {
+    pub fn read(&mut self) -> Result<Option<Item<'_>>> {
         loop {
             let Some(step) = self.step()? else { return Ok(None) };
             let line = self.lines + 1;
@@ -194,7 +204,7 @@ impl Records {
         }
     }
 
-    fn step(&mut self) -> io::Result<Option<Step>> {
+    fn step(&mut self) -> Result<Option<Step>> {
         if !self.begun {
             self.begun = true;
             self.skip_byte_order_mark()?;
@@ -215,7 +225,7 @@ impl Records {
         }
     }
 
-    fn line_step(&mut self) -> io::Result<Option<Step>> {
+    fn line_step(&mut self) -> Result<Option<Step>> {
         let (end, length) = match self.line()? {
             Line::None => return Ok(None),
             Line::TooLong => {
@@ -241,7 +251,7 @@ impl Records {
         Ok(Some(Step::Record { raw: line.len(), length, text: 0, fields }))
     }
 
-    fn csv_step(&mut self) -> io::Result<Option<Step>> {
+    fn csv_step(&mut self) -> Result<Option<Step>> {
         // Line ends here are blank lines, or the second half of the last record's.
         if self.ahead.is_empty() && !self.fill()? {
             return Ok(None);
@@ -311,7 +321,7 @@ impl Records {
     }
 
     /// The line at the start of `ahead`, which is read on as far as it takes.
-    fn line(&mut self) -> io::Result<Line> {
+    fn line(&mut self) -> Result<Line> {
         let mut searched = 0;
         loop {
             if let Some(at) = memchr(b'\n', &self.ahead()[searched..]) {
@@ -332,7 +342,7 @@ impl Records {
     }
 
     /// Consumes a line without keeping it.
-    fn skip_line(&mut self) -> io::Result<()> {
+    fn skip_line(&mut self) -> Result<()> {
         loop {
             if let Some(at) = memchr(b'\n', self.ahead()) {
                 self.consume(at + 1);
@@ -345,7 +355,7 @@ impl Records {
         }
     }
 
-    fn starts_with(&mut self, prefix: &[u8]) -> io::Result<bool> {
+    fn starts_with(&mut self, prefix: &[u8]) -> Result<bool> {
         while self.ahead.len() < prefix.len() {
             if !self.fill()? {
                 return Ok(false);
@@ -354,7 +364,7 @@ impl Records {
         Ok(self.ahead().starts_with(prefix))
     }
 
-    fn skip_byte_order_mark(&mut self) -> io::Result<()> {
+    fn skip_byte_order_mark(&mut self) -> Result<()> {
         if self.starts_with(b"\xEF\xBB\xBF")? {
             self.ahead.start += 3;
         }
@@ -362,7 +372,7 @@ impl Records {
     }
 
     /// Reads more behind `ahead`. False at the end of the input.
-    fn fill(&mut self) -> io::Result<bool> {
+    fn fill(&mut self) -> Result<bool> {
         if self.ahead.is_empty() {
             self.ahead = 0..0;
         } else if self.buffer.len() - self.ahead.end < CHUNK / 2 {
@@ -379,8 +389,8 @@ impl Records {
                     self.ahead.end += bytes;
                     return Ok(true);
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(cannot_read_on(&self.input, self.lines, &error)),
             }
         }
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Result};
 use crate::load::records::COMMENT;
+use crate::load::row::count;
 use crate::screen::Screen;
 
 /// Rejected lines that are shown; a file takes them all.
@@ -96,11 +97,11 @@ impl Rejects {
         let hidden = self.count.saturating_sub(SHOWN);
         if hidden > 0 {
             let where_to = match &self.file {
-                Some(file) => format!("they are in {}", file.path.display()),
+                Some(file) => format!("all are in {}", file.path.display()),
                 None => "name a file with --rejects to keep them".to_owned(),
             };
-            self.screen
-                .line(format_args!("{hidden} more rejected lines are not shown: {where_to}"));
+            let hidden = count(hidden, "more rejected line");
+            self.screen.line(format_args!("{hidden} not shown: {where_to}"));
         }
         self.flush()?;
         if self.count == 0

@@ -113,7 +113,7 @@ fn cells_of_fields<'a>(
         } else {
             String::new()
         };
-        let (found, wanted) = (count(record.len(), "field"), positions.len());
+        let (found, wanted) = (count(record.len() as u64, "field"), positions.len());
         return Err(Trouble::new(format!("the record has {found} instead of {wanted}{quote}")));
     }
     let whole = std::str::from_utf8(record.text()).ok();
@@ -307,6 +307,6 @@ impl<'de> Deserialize<'de> for Name<'de> {
 }
 
 /// `1 field`, `2 fields`.
-pub fn count(number: usize, what: &str) -> String {
+pub fn count(number: u64, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

@@ -109,6 +109,7 @@ impl fmt::Display for Summary {
             line("unknown", grouped(self.unknown), "look before you load them again".to_owned())?;
         }
         let each = format!("{:.1} rows each", self.rows_per_transaction);
+        let each = if self.transactions > 0 { each } else { none() };
         line("transactions", grouped(self.transactions), each)?;
         let waited = format!("{:.1} s in all", self.busy_seconds);
         line(
