@@ -3,6 +3,7 @@
 
 mod close;
 mod coalesce;
+mod dead_letter_file;
 mod encoding;
 mod execute;
 mod flush;

@@ -13,7 +13,8 @@ use crate::producer::{Group, Producer};
 use crate::promise::promise;
 use crate::queue::Shared;
 use crate::receipt::Receipt;
-use crate::reject::{DeadLetter, OnReject};
+use crate::reject::{DeadLetter, Letters, OnReject, keep_leftovers};
+use crate::reject_file::RejectFile;
 use crate::shape::{Place, Target};
 use crate::signals::Signals;
 use crate::sink::{Sink, TableInfo};
@@ -315,7 +316,10 @@ impl WriteBuffer {
     /// As [`close`](Self::close).
     pub async fn close_async(&self) -> Result<()> {
         let timeout = self.shared().config.close_timeout;
-        self.close_within_async(timeout).await?.into_result(self.shared(), timeout)
+        self.close_elsewhere(move |handle| {
+            handle.close(timeout).into_result(handle.shared(), timeout)
+        })
+        .await?
     }
 
     /// As [`close_within`](Self::close_within), without blocking the thread: a thread of its own waits.
@@ -324,10 +328,17 @@ impl WriteBuffer {
     ///
     /// As [`close_within`](Self::close_within).
     pub async fn close_within_async(&self, timeout: Duration) -> Result<CloseReport> {
+        self.close_elsewhere(move |handle| handle.close(timeout)).await
+    }
+
+    async fn close_elsewhere<T: Send + 'static>(
+        &self,
+        close: impl FnOnce(&Handle) -> T + Send + 'static,
+    ) -> Result<T> {
         self.shared().may_wait("close")?;
         let (promise, promised) = promise();
         let handle = Arc::clone(&self.handle);
-        let closer = sync::spawn("forebay-close", move || promise.keep(handle.close(timeout)));
+        let closer = sync::spawn("forebay-close", move || promise.keep(close(&handle)));
         closer.map_err(|error| no_thread(&error))?;
         promised.await.ok_or_else(|| Error::new(ErrorKind::Panicked, "closing the buffer panicked"))
     }
@@ -373,9 +384,10 @@ impl Builder {
     }
 
     /// Called with every row that will not be written (or of which that is not known) and that nobody holds
-    /// a receipt for. It runs on the thread that writes, between batches: keep it short. It may
-    /// [`try_push`](Producer::try_push) into this very buffer. Without it such rows are counted and logged. The rows that a close runs
-    /// out of time for do not come here: [`close_within`](WriteBuffer::close_within) hands them back.
+    /// a receipt for, after the row was written to the file of [`Config::rejects`], if there is one. It runs on
+    /// the thread that writes, between batches: keep it short. It may [`try_push`](Producer::try_push) into
+    /// this very buffer. With neither, such rows are counted and logged. The rows that a close runs out of time
+    /// for do not come here: [`close_within`](WriteBuffer::close_within) hands them back.
     pub fn on_reject(mut self, call: impl Fn(&DeadLetter) + Send + Sync + 'static) -> Self {
         self.on_reject = Some(Box::new(call));
         self
@@ -385,22 +397,30 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) for a wrong setting; as [`WriteBuffer::open`].
+    /// [`Config`](ErrorKind::Config) for a wrong setting; [`Open`](ErrorKind::Open) when the file of
+    /// [`Config::rejects`] cannot be opened; as [`WriteBuffer::open`].
     pub fn open(self) -> Result<WriteBuffer> {
-        let config = self.config;
+        let mut config = self.config;
         config.check()?;
+        // The process may change its folder before the file is opened again.
+        if let Some(file) = &mut config.rejects.file
+            && let Ok(absolute) = std::path::absolute(&*file)
+        {
+            *file = absolute;
+        }
         #[cfg_attr(not(feature = "sqlite"), allow(clippy::infallible_destructuring_match))]
         let mut sink: Box<dyn Sink> = match self.source {
             #[cfg(feature = "sqlite")]
             Source::Path(path) => Box::new(crate::sqlite::SqliteSink::open(path, &config)?),
             Source::Sink(sink) => sink,
         };
+        let file = RejectFile::open(&config.rejects)?;
         let signals = Arc::new(Signals::new());
         sink.attach(Arc::clone(&signals));
         let name = sink.name();
         let companion = sink.companion();
         let cutter = Cutter::new(config.max_transaction_rows, config.max_batch_bytes);
-        let worker = Worker::new(sink, cutter, self.on_reject);
+        let worker = Worker::new(sink, cutter, Letters::new(file, self.on_reject));
         let shared = Arc::new(Shared::new(config, name, worker, signals));
         let writer = {
             let shared = Arc::clone(&shared);
@@ -462,7 +482,9 @@ impl Drop for Handle {
             return;
         }
         if shared.has_writer_ended() {
-            // It was closed before, and whoever did that was told.
+            // It was closed before, and whoever did that was told; or it failed, and nobody has asked.
+            let left = std::mem::take(&mut shared.lock().leftovers);
+            keep_leftovers(&shared.config.rejects, &left);
             return;
         }
         let timeout = shared.config.close_timeout;
@@ -497,13 +519,22 @@ fn log_close(shared: &Shared, timeout: Duration, report: CloseReport) {
 }
 
 impl CloseReport {
+    /// For a caller who does not take the rows back.
     fn into_result(self, shared: &Shared, timeout: Duration) -> Result<()> {
+        let rejects = &shared.config.rejects;
+        let kept = keep_leftovers(rejects, &self.leftovers);
         shared.check_running()?;
         if self.lost == 0 {
             return Ok(());
         }
+        let kept = match &rejects.file {
+            Some(file) => {
+                format!("; {} in {}", crate::decide::count_of_rows(kept as u64), file.display())
+            }
+            None => String::new(),
+        };
         let message = format!(
-            "closing {} left {} not written: make close_timeout, which was {timeout:?}, longer, or call \
+            "closing {} left {} not written{kept}: make close_timeout, which was {timeout:?}, longer, or call \
              close_within instead, which hands them back",
             shared.name(),
             crate::decide::count_of_rows(self.lost),

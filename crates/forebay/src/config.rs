@@ -1,5 +1,6 @@
 //! The settings of a write buffer, their defaults, and the only place that checks them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -57,6 +58,8 @@ pub struct Config {
     pub busy_timeout: Duration,
     /// What follows when an attempt fails for a reason outside the rows.
     pub retry: Retry,
+    /// Where rows that will not be written are kept, beside what `on_reject` makes of them. Default nowhere.
+    pub rejects: Rejects,
     /// How long `close` waits for the rows that are left. Default 30 s.
     #[serde(with = "humantime_serde")]
     pub close_timeout: Duration,
@@ -103,6 +106,47 @@ pub struct Retry {
     pub give_up: Option<Duration>,
 }
 
+/// A file for dead letters: rows that were refused or given up, or whose fate is not known, and that nobody
+/// holds a receipt for.
+///
+/// It is made when the buffer opens, for its owner alone to read (mode 0600 on Unix), because it holds the
+/// rows' values. Each dead letter is one line of JSON (here it is broken), which is there before its row
+/// counts as decided, so after a flush:
+///
+/// ```json
+/// {"time":"2026-01-31T09:30:00.250Z","table":"topic_status","kind":"rejected",
+///  "error":"topic_status refused a row: it violates CHECK progress","code":275,"constraint":"CHECK progress",
+///  "database_message":"CHECK constraint failed: progress",
+///  "fields":{"topic_id":7,"progress":101.0,"note":null,"digest":{"hex":"00ff"}}}
+/// ```
+///
+/// * `time` is when the line was written, in UTC; `kind` is `rejected`, `unknown` or `unwritten`. The rest is
+///   what [`DeadLetter`](crate::DeadLetter) has, or null.
+/// * The fields are in the row's order and keep their types: NULL is null, an INTEGER a number of digits alone, a
+///   REAL one with a fraction or an exponent, a TEXT a string. A BLOB is `{"hex":"00ff"}`; infinity, for which
+///   JSON has no number, is `{"real":"inf"}` or `{"real":"-inf"}`. Nothing else is an object.
+/// * `jq -c .fields` gives the rows alone, to be loaded again (jq 1.7 or newer, which leaves numbers as they are).
+/// * Several buffers and processes may write to one file. Whatever rotates logs may move or remove it: it is made
+///   again for the next line.
+/// * A line is not synced: a power cut may take the newest. After a full disk a line may be cut short; the next
+///   one begins on a line of its own.
+/// * Rows that [`close`](crate::WriteBuffer::close) or a drop ran out of time for are written there too. Those that
+///   [`close_within`](crate::WriteBuffer::close_within) hands back are not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rejects {
+    /// The file. It holds the rows' values. `None`, the default, keeps none: without `on_reject` the rows
+    /// are only counted and logged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Size in bytes beyond which the file is set aside as `FILE.1`, `FILE.1` as `FILE.2` and so on, and begun
+    /// anew. Default 16 MiB; 4 KiB to 1 TiB.
+    pub max_bytes: usize,
+    /// Files that are kept beside the current one. The oldest is deleted, and the log says so. Default 8; 1 to
+    /// 1,000.
+    pub max_files: usize,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -115,6 +159,7 @@ impl Default for Config {
             durability: Durability::Normal,
             busy_timeout: Duration::from_secs(30),
             retry: Retry::default(),
+            rejects: Rejects::default(),
             close_timeout: Duration::from_secs(30),
             max_wal_bytes: 40 * MIB,
             max_cache_bytes: 16 * MIB,
@@ -131,6 +176,12 @@ impl Default for Retry {
             pause: Duration::from_millis(500),
             give_up: None,
         }
+    }
+}
+
+impl Default for Rejects {
+    fn default() -> Self {
+        Self { file: None, max_bytes: 16 * MIB, max_files: 8 }
     }
 }
 
@@ -186,6 +237,13 @@ impl Config {
         at_least("max_readers", self.max_readers, 1, "connection")?;
         at_most("max_readers", self.max_readers, 1_000, "connections", "")?;
         at_most("retry.max_retries", self.retry.max_retries as usize, 30, "retries", "")?;
+        at_least("rejects.max_bytes", self.rejects.max_bytes, 4_096, "bytes")?;
+        at_most("rejects.max_bytes", self.rejects.max_bytes, 1024 * 1024 * MIB, "bytes", "")?;
+        at_least("rejects.max_files", self.rejects.max_files, 1, "file")?;
+        at_most("rejects.max_files", self.rejects.max_files, 1_000, "files", "")?;
+        if let Some(file) = self.rejects.file.as_deref().filter(|file| file.file_name().is_none()) {
+            return Err(wrong("rejects.file", format_args!("{file:?}"), "the path of a file"));
+        }
         within("linger", self.linger, Duration::ZERO, hour)?;
         within("busy_timeout", self.busy_timeout, Duration::ZERO, hour)?;
         within("close_timeout", self.close_timeout, Duration::ZERO, 24 * hour)?;
@@ -196,62 +254,6 @@ impl Config {
     /// The bytes of one segment: half of what the index of a batch leaves.
     pub(crate) fn segment_bytes(&self) -> usize {
         (self.max_buffer_bytes - self.max_transaction_rows * BYTES_PER_ROW) / 2
-    }
-
-    /// Reads the settings from environment variables: `FOREBAY_BATCH_SIZE=10`, `FOREBAY_LINGER=20ms`,
-    /// `FOREBAY_RETRY_MAX_RETRIES=3` with the prefix `FOREBAY_`. What is not set keeps its default. Choose a
-    /// prefix that nothing else uses: every variable with it must name a setting.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Config`] for a variable with the prefix that names no setting, and for a value that
-    /// does not fit.
-    pub fn from_env(prefix: &str) -> Result<Self> {
-        Self::from_vars(
-            prefix,
-            std::env::vars_os().map(|(name, value)| {
-                (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
-            }),
-        )
-    }
-
-    fn from_vars(prefix: &str, vars: impl Iterator<Item = (String, String)>) -> Result<Self> {
-        let mut config = Self::default();
-        for (variable, text) in vars {
-            let Some(name) = variable.strip_prefix(prefix) else {
-                continue;
-            };
-            config.set(&name.to_ascii_lowercase(), &text).map_err(|why| {
-                Error::new(
-                    ErrorKind::Config,
-                    format!("the environment variable {variable} is not usable: {why} (durations are written like 50ms, sizes and counts as whole numbers)"),
-                )
-                .with_field(name.to_ascii_lowercase())
-            })?;
-        }
-        config.check().map_err(|error| {
-            let name = error.field().unwrap_or_default().replace('.', "_").to_ascii_uppercase();
-            let message = format!("the environment's {prefix}{name} is not usable: {error}");
-            error.retold(ErrorKind::Config, message)
-        })?;
-        Ok(config)
-    }
-
-    /// Sets one field by name, through serde, so that names and types are stated once.
-    fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
-        let mut settings = serde_json::to_value(&*self).map_err(|error| error.to_string())?;
-        let (table, name) = match name.strip_prefix("retry_") {
-            Some(name) => (&mut settings["retry"], name),
-            None => (&mut settings, name),
-        };
-        // A number where the field is a number, a string (duration, name) everywhere else.
-        let text = text.trim();
-        table[name] = match text.parse::<u64>() {
-            Ok(number) => number.into(),
-            Err(_) => text.into(),
-        };
-        *self = serde_json::from_value(settings).map_err(|error| error.to_string())?;
-        Ok(())
     }
 }
 
@@ -290,47 +292,12 @@ fn within(name: &str, value: Duration, least: Duration, most: Duration) -> Resul
 mod tests {
     use super::*;
 
-    fn from(vars: &[(&str, &str)]) -> Result<Config> {
-        Config::from_vars("FOREBAY_", vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
-    }
-
     #[test]
     fn the_default_is_valid_and_survives_toml() {
         let config = Config::default();
         config.check().unwrap();
         let text = toml::to_string(&config).unwrap();
         assert_eq!(toml::from_str::<Config>(&text).unwrap(), config);
-    }
-
-    #[test]
-    fn the_environment_sets_numbers_durations_names_and_nested_fields() {
-        let config = from(&[
-            ("FOREBAY_BATCH_SIZE", "10"),
-            ("FOREBAY_LINGER", "20ms"),
-            ("FOREBAY_DURABILITY", "full"),
-            ("FOREBAY_RETRY_GIVE_UP", "1m"),
-            ("PATH", "/bin"),
-        ])
-        .unwrap();
-        assert_eq!(config.batch_size, 10);
-        assert_eq!(config.linger, Duration::from_millis(20));
-        assert_eq!(config.durability, Durability::Full);
-        assert_eq!(config.retry.give_up, Some(Duration::from_secs(60)));
-    }
-
-    #[test]
-    fn a_wrong_variable_is_named() {
-        for (name, value) in [
-            ("FOREBAY_BATCHSIZE", "10"),
-            ("FOREBAY_BATCH_SIZE", "ten"),
-            ("FOREBAY_LINGER", "50"),
-            ("FOREBAY_DURABILITY", "most"),
-            ("FOREBAY_RETRY", "5"),
-        ] {
-            let error = from(&[(name, value)]).unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Config);
-            assert!(error.to_string().contains(name), "{error}");
-        }
     }
 
     #[test]
@@ -354,6 +321,11 @@ mod tests {
             ("retry.max_retries", |c| c.retry.max_retries = 31),
             ("retry.pause", |c| c.retry.pause = Duration::ZERO),
             ("retry.delay", |c| c.retry.delay = Duration::from_secs(4_000)),
+            ("rejects.file", |c| c.rejects.file = Some(PathBuf::new())),
+            ("rejects.max_bytes", |c| c.rejects.max_bytes = 4_095),
+            ("rejects.max_bytes", |c| c.rejects.max_bytes = usize::MAX),
+            ("rejects.max_files", |c| c.rejects.max_files = 0),
+            ("rejects.max_files", |c| c.rejects.max_files = 1_001),
             ("linger", |c| c.linger = Duration::from_secs(4_000)),
             ("busy_timeout", |c| c.busy_timeout = Duration::from_secs(4_000)),
             ("close_timeout", |c| c.close_timeout = Duration::from_secs(90_000)),

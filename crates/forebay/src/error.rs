@@ -41,7 +41,8 @@ struct Inner {
 pub enum ErrorKind {
     /// A setting has a value that it must not have.
     Config,
-    /// The database could not be opened, or not be set up as a write buffer needs it.
+    /// The database could not be opened, or not be set up as a write buffer needs it; or the file for dead
+    /// letters could not be opened.
     Open,
     /// A table, its key or its columns are not what the producer asks for.
     Schema,

@@ -20,7 +20,7 @@
 //! * A receipt resolves when the database has decided its row, never before. Whether an upsert changed
 //!   anything is not told for each row; [`Stats::unchanged`] counts them.
 //! * A row that the database refuses fails alone (or with its group) and reaches the application, by its
-//!   receipt or as a [`DeadLetter`]. Which row of a batch is refused can depend on the batch: a child that
+//!   receipt or as a [`DeadLetter`], which a [file](Rejects) can keep. Which row of a batch is refused can depend on the batch: a child that
 //!   comes before its parent passes with it and fails alone.
 //! * While the database cannot be written, or a table that rows are for is gone, the buffer is
 //!   [`Paused`](Health::Paused) as a whole: rows keep their order, so those behind wait too. It goes on by itself
@@ -53,6 +53,7 @@ mod cut;
 mod decide;
 mod encode;
 mod ending;
+mod environment;
 mod error;
 mod fit;
 mod merge;
@@ -63,6 +64,8 @@ mod promise;
 mod queue;
 mod receipt;
 mod reject;
+mod reject_file;
+mod reject_line;
 mod row;
 mod segment;
 mod shape;
@@ -79,7 +82,7 @@ mod writer;
 
 pub use batch::{Batch, Row};
 pub use buffer::{Builder, CloseReport, WriteBuffer};
-pub use config::{Config, Durability, Retry};
+pub use config::{Config, Durability, Rejects, Retry};
 pub use error::{Error, ErrorKind, Result};
 pub use producer::{Group, Producer};
 pub use receipt::Receipt;

@@ -1,7 +1,12 @@
-//! Dead letters: rows that will not be written, handed to the application.
+//! Dead letters: rows that will not be written, and who is given them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::batch::Row;
+use crate::config::Rejects;
+use crate::decide::count_of_rows;
 use crate::error::Error;
+use crate::reject_file::{Otherwise, RejectFile};
 use crate::row::Value;
 
 /// A row that was refused, given up, or whose fate is not known, with what is needed to act on it.
@@ -45,3 +50,46 @@ impl std::fmt::Debug for DeadLetter {
 
 /// What the application does with a dead letter.
 pub(crate) type OnReject = Box<dyn Fn(&DeadLetter) + Send + Sync>;
+
+/// Who is given dead letters: the file first, then the application.
+pub(crate) struct Letters {
+    file: Option<RejectFile>,
+    on_reject: Option<OnReject>,
+}
+
+impl Letters {
+    pub(crate) fn new(file: Option<RejectFile>, on_reject: Option<OnReject>) -> Self {
+        Self { file, on_reject }
+    }
+
+    pub(crate) fn deliver(&mut self, letter: &DeadLetter) {
+        if let Some(file) = &mut self.file {
+            let there = self.on_reject.is_some();
+            file.keep(letter, if there { Otherwise::OnReject } else { Otherwise::Nobody });
+        }
+        if let Some(on_reject) = &self.on_reject
+            && catch_unwind(AssertUnwindSafe(|| on_reject(letter))).is_err()
+        {
+            tracing::error!(table = letter.table, "on_reject panicked; the buffer goes on");
+        }
+    }
+}
+
+/// Writes what is left at the end, and nobody takes back, to the file, if there is one. Returns how many rows
+/// are there. Not through the writer's handle of the file: the writer may never come back.
+pub(crate) fn keep_leftovers(settings: &Rejects, letters: &[DeadLetter]) -> usize {
+    if letters.is_empty() {
+        return 0;
+    }
+    match RejectFile::open(settings) {
+        Ok(None) => 0,
+        Ok(Some(mut file)) => {
+            letters.iter().filter(|letter| file.keep(letter, Otherwise::Nobody)).count()
+        }
+        Err(error) => {
+            let rows = count_of_rows(letters.len() as u64);
+            tracing::error!(rows = letters.len(), "{error:#}; {rows} left at the end are lost");
+            0
+        }
+    }
+}

@@ -19,7 +19,7 @@ use crate::ending::closed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::persist::{Fate, attempt, persist};
 use crate::queue::{Job, Shared, run_errand};
-use crate::reject::{DeadLetter, OnReject};
+use crate::reject::{DeadLetter, Letters};
 use crate::segment::{Cursor, Segment};
 use crate::shape::{Operation, Shape};
 use crate::sink::{Applied, Sink};
@@ -31,7 +31,7 @@ pub(crate) struct Worker {
     commits_on_caller: bool,
     cutter: Cutter,
     shapes: Vec<Arc<Shape>>,
-    on_reject: Option<OnReject>,
+    letters: Letters,
     /// Since when the sink has been down.
     paused: Option<Instant>,
 }
@@ -110,9 +110,9 @@ pub(crate) fn commit_on_caller(shared: &Arc<Shared>, rows: &Range<u64>) {
 }
 
 impl Worker {
-    pub(crate) fn new(sink: Box<dyn Sink>, cutter: Cutter, on_reject: Option<OnReject>) -> Self {
+    pub(crate) fn new(sink: Box<dyn Sink>, cutter: Cutter, letters: Letters) -> Self {
         let commits_on_caller = sink.commits_on_caller();
-        Self { sink, commits_on_caller, cutter, shapes: Vec::new(), on_reject, paused: None }
+        Self { sink, commits_on_caller, cutter, shapes: Vec::new(), letters, paused: None }
     }
 
     pub(crate) fn commits_on_caller(&self) -> bool {
@@ -200,25 +200,15 @@ impl Worker {
 
     /// Tells the receipts, the dead letters and the counters. False when somebody has done so already.
     fn publish(
-        &self,
+        &mut self,
         shared: &Shared,
         segment: &Segment,
         rows: Range<Cursor>,
         ledger: Ledger,
     ) -> bool {
-        let letters = &mut |letter| self.deliver(shared, letter);
-        decide_batch(shared, Log { segment, shapes: &self.shapes }, rows, ledger, letters)
-    }
-
-    /// The application's part in a dead letter. What `close` ran out of time for, `close` hands back.
-    fn deliver(&self, shared: &Shared, letter: DeadLetter) {
-        if shared.signals.patience_ended() && letter.error.kind() != ErrorKind::Rejected {
-            shared.lock().leftovers.push(letter);
-        } else if let Some(on_reject) = &self.on_reject
-            && catch_unwind(AssertUnwindSafe(|| on_reject(&letter))).is_err()
-        {
-            tracing::error!(table = letter.table, "on_reject panicked; the buffer goes on");
-        }
+        let Self { shapes, letters, .. } = self;
+        let deliver = &mut |letter| deliver(shared, letters, letter);
+        decide_batch(shared, Log { segment, shapes }, rows, ledger, deliver)
     }
 
     /// Decides all rows that are left. The door is closed first: whoever is told that the buffer has failed
@@ -226,12 +216,22 @@ impl Worker {
     fn stop(&mut self, shared: &Shared, stop: Stop) {
         let Stop::Ending { why, batch, rest } = stop else { return };
         let Some(segments) = shared.end(why) else { return };
-        shared.shapes.refresh(&mut self.shapes);
+        let Self { shapes, letters, .. } = self;
+        shared.shapes.refresh(shapes);
         for segment in segments {
-            let letters = &mut |letter| self.deliver(shared, letter);
-            decide_rest(shared, segment, &self.shapes, &batch, &rest, letters);
+            let deliver = &mut |letter| deliver(shared, letters, letter);
+            decide_rest(shared, segment, shapes, &batch, &rest, deliver);
         }
         shared.all_decided();
+    }
+}
+
+/// What `close` ran out of time for, `close` hands back, or sees to.
+fn deliver(shared: &Shared, letters: &mut Letters, letter: DeadLetter) {
+    if shared.signals.patience_ended() && letter.error.kind() != ErrorKind::Rejected {
+        shared.lock().leftovers.push(letter);
+    } else {
+        letters.deliver(&letter);
     }
 }
 

@@ -1,0 +1,202 @@
+//! The file for dead letters: opened, appended to, rotated by size, and made again when somebody moved it.
+//!
+//! Other buffers and processes may have the same file open. Every line is one write to the file's end; only
+//! to rotate takes a lock, which is tried and never waited for.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::config::Rejects;
+use crate::decide::count_of_rows;
+use crate::error::{Error, ErrorKind, Result};
+use crate::reject::DeadLetter;
+use crate::reject_line::line;
+
+/// A file for dead letters that is open.
+pub(crate) struct RejectFile {
+    path: PathBuf,
+    file: File,
+    max_bytes: u64,
+    max_files: usize,
+    /// The size beyond which the file is rotated: `max_bytes`, or more when that has failed.
+    rotate_at: u64,
+    /// Rows that could not be written since one could.
+    missing: u64,
+}
+
+/// Whether there is somebody else to take a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Otherwise {
+    OnReject,
+    Nobody,
+}
+
+impl RejectFile {
+    /// `None` when the settings name no file.
+    pub(crate) fn open(settings: &Rejects) -> Result<Option<Self>> {
+        let Some(path) = settings.file.clone() else { return Ok(None) };
+        let file = open(&path).map_err(|error| {
+            let message = format!("cannot write dead letters to {} (rejects.file)", path.display());
+            Error::new(ErrorKind::Open, message).with_field("rejects.file").because(error)
+        })?;
+        let (max_bytes, max_files) = (settings.max_bytes as u64, settings.max_files);
+        Ok(Some(Self { path, file, max_bytes, max_files, rotate_at: max_bytes, missing: 0 }))
+    }
+
+    /// Appends a dead letter. Where that fails the log says so, once until it succeeds again. Returns whether
+    /// it is there.
+    pub(crate) fn keep(&mut self, letter: &DeadLetter, otherwise: Otherwise) -> bool {
+        match self.append(letter) {
+            Ok(()) => {
+                self.tell_missing();
+                true
+            }
+            Err(error) => {
+                self.missing += 1;
+                if self.missing == 1 {
+                    let path = self.path.display();
+                    let lost = match otherwise {
+                        Otherwise::OnReject => "until that is over they go to on_reject alone",
+                        Otherwise::Nobody => {
+                            "until that is over they are lost, for there is no on_reject"
+                        }
+                    };
+                    tracing::error!(
+                        table = letter.table,
+                        "cannot write dead letters to {path}: {error}; {lost}"
+                    );
+                }
+                false
+            }
+        }
+    }
+
+    fn tell_missing(&mut self) {
+        let missing = std::mem::take(&mut self.missing);
+        if missing > 0 {
+            let rows = count_of_rows(missing);
+            let path = self.path.display();
+            tracing::warn!(rows = missing, "{rows} in all could not be written to {path}");
+        }
+    }
+
+    fn append(&mut self, letter: &DeadLetter) -> io::Result<()> {
+        let mut line = line(letter, SystemTime::now())?;
+        if !is_at(&self.file, &self.path) {
+            self.open_again()?;
+        }
+        let mut length = self.file.metadata()?.len();
+        if length > 0 && length + line.len() as u64 > self.rotate_at {
+            self.rotate(length)?;
+            length = self.file.metadata()?.len();
+        }
+        if length > 0 && !self.ends_with_a_line() {
+            line.insert(0, b'\n');
+        }
+        self.file.write_all(&line)
+    }
+
+    fn open_again(&mut self) -> io::Result<()> {
+        self.file = open(&self.path)?;
+        self.rotate_at = self.max_bytes;
+        Ok(())
+    }
+
+    /// False also when that cannot be found out: an empty line is no harm.
+    fn ends_with_a_line(&mut self) -> bool {
+        let mut last = [0];
+        let read = self.file.seek(SeekFrom::End(-1)).and_then(|_| self.file.read_exact(&mut last));
+        read.is_ok() && last == *b"\n"
+    }
+
+    /// Sets the file aside and begins a new one. Goes on with the old one where that fails.
+    fn rotate(&mut self, length: u64) -> io::Result<()> {
+        if let Err(TryLockError::WouldBlock) = self.file.try_lock() {
+            // Another buffer is at it: this line still fits the old file.
+            return Ok(());
+        }
+        // Another buffer may have been faster.
+        let shifted = if is_at(&self.file, &self.path) { self.shift() } else { Ok(None) };
+        // Closing would unlock it too, were it not for processes that were forked.
+        let _ = self.file.unlock();
+        let path = self.path.display();
+        match shifted {
+            Ok(deleted) => {
+                if let Some(deleted) = deleted {
+                    let deleted = deleted.display();
+                    tracing::warn!(
+                        "{deleted} was deleted, to keep no more than {} files of dead letters beside {path}",
+                        self.max_files
+                    );
+                }
+                self.open_again()
+            }
+            Err(error) => {
+                self.rotate_at = length + self.max_bytes;
+                tracing::error!("{path} cannot be rotated, so it goes on growing: {error}");
+                Ok(())
+            }
+        }
+    }
+
+    /// Renames the file to the number 1, and those before it each to the next number, up to the first that is
+    /// free. Returns the file that was overwritten, if none was.
+    fn shift(&self) -> io::Result<Option<PathBuf>> {
+        let free = (1..self.max_files).find(|&number| !exists(&self.numbered(number)));
+        let last = free.unwrap_or(self.max_files);
+        let deleted = Some(self.numbered(last)).filter(|file| exists(file));
+        for number in (1..last).rev() {
+            fs::rename(self.numbered(number), self.numbered(number + 1))?;
+        }
+        fs::rename(&self.path, self.numbered(1))?;
+        Ok(deleted)
+    }
+
+    fn numbered(&self, number: usize) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!(".{number}"));
+        name.into()
+    }
+}
+
+impl Drop for RejectFile {
+    fn drop(&mut self) {
+        self.tell_missing();
+    }
+}
+
+/// Opens a file to append to it, and makes it if there is none.
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    let mut first = [0];
+    // A path that was mistaken, for the database's own say, must not cost what is there.
+    if file.metadata()?.is_file() && file.read(&mut first)? == 1 && first != *b"{" {
+        return Err(io::Error::other("there is a file that holds something else"));
+    }
+    Ok(file)
+}
+
+fn exists(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// Whether an open file is the one at a path.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let (open, there) = (file.metadata().map(inode), fs::metadata(path).map(inode));
+    matches!((open, there), (Ok(open), Ok(there)) if open == there)
+}
+
+/// Elsewhere a file is taken for the one that is open as long as there is one.
+#[cfg(not(unix))]
+fn is_at(_: &File, path: &Path) -> bool {
+    exists(path)
+}
