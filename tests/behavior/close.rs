@@ -196,6 +196,32 @@ fn every_leftover_is_handed_back_however_many_there_are() {
 }
 
 #[test]
+fn a_row_that_comes_back_after_close_has_returned_still_becomes_a_dead_letter() {
+    let gate = Gate::open();
+    let cause = Error::new(ErrorKind::Unavailable, "the connection was cut");
+    gate.fail(1, &SinkError::unknown(cause));
+    let (arrived, arrival) = std::sync::mpsc::channel();
+    let (go_on, told) = std::sync::mpsc::channel();
+    let told = parking_lot::Mutex::new(told);
+    let buffer = WriteBuffer::builder_with_sink(gate.sink())
+        .config(Config { batch_size: 3, ..lingering() })
+        .on_reject(move |letter| {
+            arrived.send(letter.fields[0].1.clone()).unwrap();
+            told.lock().recv().unwrap();
+        });
+    let buffer = buffer.open().unwrap();
+    let topics = buffer.table("topics").insert().producer().unwrap();
+    (1..=3).for_each(|id| topics.push(&(id, "x", 0)).unwrap());
+    let mut letters = vec![arrival.recv().unwrap()];
+    let report = buffer.close_within(Duration::ZERO).unwrap();
+    assert!(report.leftovers.is_empty(), "on_reject is still at it");
+    assert_eq!((report.stats.unknown, report.stats.pending), (3, 0));
+    (0..3).for_each(|_| go_on.send(()).unwrap());
+    letters.extend(arrival.iter().take(2));
+    assert_eq!(letters, [1, 2, 3].map(Value::Integer));
+}
+
+#[test]
 fn closing_ends_the_wait_of_whoever_asked_for_a_table() {
     let gate = Gate::closed();
     let config = Config { batch_size: 1, ..lingering() };

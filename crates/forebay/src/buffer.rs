@@ -470,8 +470,11 @@ fn close(shared: &Shared, timeout: Duration) -> CloseReport {
             }
         }
     }
-    let leftovers = std::mem::take(&mut shared.lock().leftovers);
-    CloseReport { leftovers, stats: shared.stats(), lost: shared.lost_in_closing() }
+    CloseReport {
+        leftovers: shared.take_leftovers(),
+        stats: shared.stats(),
+        lost: shared.lost_in_closing(),
+    }
 }
 
 impl Drop for Handle {
@@ -483,8 +486,7 @@ impl Drop for Handle {
         }
         if shared.has_writer_ended() {
             // It was closed before, and whoever did that was told; or it failed, and nobody has asked.
-            let left = std::mem::take(&mut shared.lock().leftovers);
-            keep_leftovers(&shared.config.rejects, &left);
+            keep_leftovers(&shared.config.rejects, &shared.take_leftovers());
             return;
         }
         let timeout = shared.config.close_timeout;

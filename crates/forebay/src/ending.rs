@@ -86,12 +86,25 @@ impl Shared {
     /// The rows have been decided without the holder of the sink; `close` hands these back.
     pub(crate) fn abandoned(&self, mut letters: Vec<DeadLetter>) {
         let mut state = self.lock();
-        state.leftovers.append(&mut letters);
+        state.leftovers.get_or_insert_default().append(&mut letters);
         state.all_decided = true;
         state.abandoned = true;
         let closers = state.closers.all();
         drop(state);
         closers.wake();
+    }
+
+    /// Leaves a row for `close` to hand back. Returns it when `close` has not waited for it.
+    pub(crate) fn leave(&self, letter: DeadLetter) -> Option<DeadLetter> {
+        let mut state = self.lock();
+        let Some(leftovers) = &mut state.leftovers else { return Some(letter) };
+        leftovers.push(letter);
+        None
+    }
+
+    /// The rows that were left; after that there are none.
+    pub(crate) fn take_leftovers(&self) -> Vec<DeadLetter> {
+        self.lock().leftovers.take().unwrap_or_default()
     }
 
     /// The holder of the sink has decided every row that was left.

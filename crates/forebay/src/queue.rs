@@ -62,8 +62,8 @@ pub(crate) struct State {
     /// The outcome of the last rows that were taken out to be decided when the buffer ended, and the
     /// sequence number after them: a flush waits for these when there are no others.
     pub(crate) last: (Arc<Outcome>, u64),
-    /// Rows that `close` hands back.
-    pub(crate) leftovers: Vec<DeadLetter>,
+    /// Rows that `close` hands back; `None` when it has.
+    pub(crate) leftovers: Option<Vec<DeadLetter>>,
     pub(crate) errands: VecDeque<Errand>,
     /// The writer's thread has ended.
     pub(crate) writer_ended: bool,
@@ -155,7 +155,7 @@ impl Shared {
                 paused: None,
                 stats: Stats::default(),
                 last: (Arc::new(Outcome::new(1)), 1),
-                leftovers: Vec::new(),
+                leftovers: Some(Vec::new()),
                 errands: VecDeque::new(),
                 writer_ended: false,
                 all_decided: false,

@@ -226,11 +226,11 @@ impl Worker {
     }
 }
 
-/// What `close` ran out of time for, `close` hands back, or sees to.
+/// What `close` ran out of time for, `close` hands back or sees to, unless it has given up waiting for this too.
 fn deliver(shared: &Shared, letters: &mut Letters, letter: DeadLetter) {
-    if shared.signals.patience_ended() && letter.error.kind() != ErrorKind::Rejected {
-        shared.lock().leftovers.push(letter);
-    } else {
+    let late = shared.signals.patience_ended() && letter.error.kind() != ErrorKind::Rejected;
+    let letter = if late { shared.leave(letter) } else { Some(letter) };
+    if let Some(letter) = letter {
         letters.deliver(&letter);
     }
 }
