@@ -6,6 +6,11 @@ mod axum_handler;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../examples/groups.rs"]
 mod groups;
+#[path = "../examples/back_pressure.rs"]
+mod back_pressure;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../examples/dead_letters.rs"]
+mod dead_letters;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../examples/package_states.rs"]
 mod package_states;
@@ -15,6 +20,8 @@ mod topic_status;
 
 use std::fs;
 use std::path::Path;
+
+use forebay::ErrorKind;
 
 #[test]
 fn every_package_has_the_state_of_its_last_line_in_the_log() {
@@ -70,4 +77,40 @@ fn a_group_with_one_bad_row_leaves_no_trace() {
     assert!(text.contains("equal: every topic is as its last audit line says"), "{text}");
     assert_eq!(tables.topics, [(7, "done".to_owned()), (8, "queued".to_owned())]);
     assert_eq!(tables.audit.len(), 3);
+}
+
+#[test]
+fn every_bad_row_comes_back_once_and_every_good_one_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut out = Vec::new();
+    let report = dead_letters::run(folder.path(), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(report.receipt.unwrap_err().constraint(), Some("CHECK some"));
+    let called: Vec<_> = report.called.iter().map(|error| error.constraint()).collect();
+    assert_eq!(called, [Some("UNIQUE orders.email"), Some("CHECK some")]);
+    let [unique, check] = report.lines.as_slice() else { panic!("{text}") };
+    let fields = [
+        r#""fields":{"order_id":2,"email":"ada@example.org","quantity":1.0,"digest":{"hex":"00ff"}}}"#,
+        r#""fields":{"order_id":3,"email":null,"quantity":0.0,"digest":{"hex":"00ff"}}}"#,
+    ];
+    assert!(unique.ends_with(fields[0]) && check.ends_with(fields[1]), "{text}");
+    assert!(text.contains("6 accepted = 3 committed + 3 rejected"), "{text}");
+    assert_eq!((report.stats.committed, report.stats.rejected), (3, 3));
+}
+
+#[test]
+fn a_full_buffer_refuses_or_holds_rows_and_writes_those_it_took() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut out = Vec::new();
+    let report = back_pressure::run(&folder.path().join("app.db"), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert_eq!(report.refused, [ErrorKind::Full, ErrorKind::TimedOut]);
+    assert!(text.contains("push          waits") && text.contains("push_async    waits"), "{text}");
+    assert_eq!(report.written, report.taken);
+    assert_eq!(
+        report.stats.accepted,
+        u64::from(report.taken) + 1,
+        "the CREATE TABLE counts as one"
+    );
+    assert_eq!(report.stats.committed, report.stats.accepted);
 }
