@@ -292,7 +292,8 @@ impl WriteBuffer {
     /// # Errors
     ///
     /// [`Unwritten`](ErrorKind::Unwritten) when rows were left; [`close_within`](Self::close_within)
-    /// would have handed them back. [`Failed`](ErrorKind::Failed) when the buffer had failed.
+    /// would have handed them back. The file of [`Config::rejects`] keeps them, if there is one, but for those
+    /// that a receipt tells of. [`Failed`](ErrorKind::Failed) when the buffer had failed.
     pub fn close(&self) -> Result<()> {
         let timeout = self.shared().config.close_timeout;
         self.close_within(timeout)?.into_result(self.shared(), timeout)
@@ -530,9 +531,7 @@ impl CloseReport {
             return Ok(());
         }
         let kept = match &rejects.file {
-            Some(file) => {
-                format!("; {} in {}", crate::decide::count_of_rows(kept as u64), file.display())
-            }
+            Some(file) => format!(" ({kept} of them kept in {})", file.display()),
             None => String::new(),
         };
         let message = format!(

@@ -24,9 +24,12 @@ const MIB: usize = 1024 * 1024;
 ///     durability = "full"
 ///     [retry]
 ///     max_retries = 3
+///     [rejects]
+///     file = "dead-letters.ndjson"
 /// "#)?;
 /// assert_eq!(config.batch_size, 10);
 /// assert_eq!(config.busy_timeout.as_secs(), 30);
+/// assert_eq!(config.rejects.file, Some("dead-letters.ndjson".into()));
 /// # Ok::<(), toml::de::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,8 +129,8 @@ pub struct Retry {
 ///   REAL one with a fraction or an exponent, a TEXT a string. A BLOB is `{"hex":"00ff"}`; infinity, for which
 ///   JSON has no number, is `{"real":"inf"}` or `{"real":"-inf"}`. Nothing else is an object.
 /// * `jq -c .fields` gives the rows alone, to be loaded again (jq 1.7 or newer, which leaves numbers as they are).
-/// * Several buffers and processes may write to one file. Whatever rotates logs may move or remove it: it is made
-///   again for the next line.
+/// * Several buffers and processes may write to one file; a reader then skips empty lines, which are rare. Whatever
+///   rotates logs may move or remove the file: it is made again for the next line.
 /// * A line is not synced: a power cut may take the newest. After a full disk a line may be cut short; the next
 ///   one begins on a line of its own.
 /// * Rows that [`close`](crate::WriteBuffer::close) or a drop ran out of time for are written there too. Those that

@@ -6,13 +6,20 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::config::Rejects;
 use crate::decide::count_of_rows;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::DeadLetter;
 use crate::reject_line::line;
+use crate::sync;
+
+/// How often the half of a line is looked at, to see whether the rest comes.
+const LOOKS: usize = 10;
+
+/// The time from one look to the next.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// A file for dead letters that is open.
 pub(crate) struct RejectFile {
@@ -104,11 +111,19 @@ impl RejectFile {
         Ok(())
     }
 
-    /// False also when that cannot be found out: an empty line is no harm.
+    /// Whether the last line is whole, so that the next can follow it. The half of a line may be one that
+    /// another buffer is writing, page by page: unless it is this one's own it is looked at again for a while. Where the answer is wrong
+    /// there is an empty line.
     fn ends_with_a_line(&mut self) -> bool {
-        let mut last = [0];
-        let read = self.file.seek(SeekFrom::End(-1)).and_then(|_| self.file.read_exact(&mut last));
-        read.is_ok() && last == *b"\n"
+        let looks = if self.missing > 0 { 1 } else { LOOKS };
+        (0..looks).any(|look| {
+            if look > 0 {
+                sync::park_until(sync::now() + MOMENT);
+            }
+            let mut last = [0];
+            let found = self.file.seek(SeekFrom::End(-1));
+            found.and_then(|_| self.file.read_exact(&mut last)).is_ok() && last == *b"\n"
+        })
     }
 
     /// Sets the file aside and begins a new one. Goes on with the old one where that fails.
