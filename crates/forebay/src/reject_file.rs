@@ -111,9 +111,9 @@ impl RejectFile {
         Ok(())
     }
 
-    /// Whether the last line is whole, so that the next can follow it. The half of a line may be one that
-    /// another buffer is writing, page by page: unless it is this one's own it is looked at again for a while. Where the answer is wrong
-    /// there is an empty line.
+    /// Whether the last line is whole, so that the next can follow it. Half a line may be one that another
+    /// buffer is writing, page by page: unless it is this one's own it is looked at again for a while. Where
+    /// the answer is wrong there is an empty line.
     fn ends_with_a_line(&mut self) -> bool {
         let looks = if self.missing > 0 { 1 } else { LOOKS };
         (0..looks).any(|look| {

@@ -4,13 +4,14 @@
 #[path = "../examples/axum_handler.rs"]
 mod axum_handler;
 #[allow(dead_code, unreachable_pub)]
-#[path = "../examples/groups.rs"]
-mod groups;
 #[path = "../examples/back_pressure.rs"]
 mod back_pressure;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../examples/dead_letters.rs"]
 mod dead_letters;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../examples/groups.rs"]
+mod groups;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../examples/package_states.rs"]
 mod package_states;
