@@ -39,6 +39,7 @@ fn whatever_would_wait_for_the_writer_says_that_it_is_not_there() {
             forked(receipt.take().unwrap().wait()),
             forked(buffer.flush()),
             forked(buffer.close()),
+            forked(buffer.ready(Duration::MAX)),
             forked(buffer.execute("VACUUM")),
             {
                 while topics.try_push(&(2, "x", 0)).is_ok() {}
@@ -47,7 +48,7 @@ fn whatever_would_wait_for_the_writer_says_that_it_is_not_there() {
         ];
         // To drop the last handles forgets the connection, and does not wait.
         drop((buffer, topics));
-        told == [true; 5]
+        told == [true; 6]
     });
     gate.open_up();
     receipt.take().unwrap().wait().unwrap();

@@ -354,12 +354,42 @@ impl WriteBuffer {
         self.shared().health()
     }
 
+    /// Whether rows are being written: for a readiness check, which keeps new work away from a process that
+    /// could only gather it. Never blocks.
+    ///
+    /// A lock that is held elsewhere makes rows wait for minutes before the buffer counts as paused, so the
+    /// age of the oldest row is looked at too. Choose a `max_delay` well above `linger` and what a commit takes.
+    ///
+    /// # Errors
+    ///
+    /// When the buffer is [paused](Health::Paused), of its cause's kind, such as [`Busy`](ErrorKind::Busy) or
+    /// [`Unavailable`](ErrorKind::Unavailable). [`TimedOut`](ErrorKind::TimedOut) when the oldest row has waited
+    /// for longer than `max_delay`; [`Closed`](ErrorKind::Closed) as soon as `close` has been called;
+    /// [`Failed`](ErrorKind::Failed); [`Forked`](ErrorKind::Forked) in a child process.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("app.db");
+    /// use std::time::Duration;
+    ///
+    /// let buffer = forebay::WriteBuffer::open(&path)?;
+    /// let (status, text) = match buffer.ready(Duration::from_secs(5)) {
+    ///     Ok(()) => (200, "ready".to_owned()),
+    ///     Err(error) => (503, format!("{error:#}")),
+    /// };
+    /// assert_eq!((status, text.as_str()), (200, "ready"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ready(&self, max_delay: Duration) -> Result<()> {
+        self.shared().ready(max_delay)
+    }
+
     /// The settings in force.
     pub fn config(&self) -> &Config {
         &self.shared().config
     }
 
-    fn shared(&self) -> &Arc<Shared> {
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.handle.shared
     }
 }

@@ -13,7 +13,8 @@ const MIB: usize = 1024 * 1024;
 /// The settings of a write buffer.
 ///
 /// A plain struct: fill in what differs from the default, or read it with serde, where durations are
-/// strings such as `"50ms"` and unknown names are refused. [`from_env`](Config::from_env) reads the environment.
+/// strings such as `"50ms"` and unknown names are refused. [`with_env`](Config::with_env) puts what the
+/// environment says on top; [`from_env`](Config::from_env) reads the environment alone.
 ///
 /// ```
 /// use forebay::Config;

@@ -1,5 +1,7 @@
 //! Settings from environment variables.
 
+use std::ffi::OsString;
+
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -14,34 +16,61 @@ impl Config {
     /// [`ErrorKind::Config`] for a variable with the prefix that names no setting, and for a value that
     /// does not fit.
     pub fn from_env(prefix: &str) -> Result<Self> {
-        Self::from_vars(
-            prefix,
-            std::env::vars_os().map(|(name, value)| {
-                (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
-            }),
-        )
+        Self::default().with_env(prefix)
     }
 
-    fn from_vars(prefix: &str, vars: impl Iterator<Item = (String, String)>) -> Result<Self> {
-        let mut config = Self::default();
+    /// Puts the environment's settings on top of these, named as for [`from_env`](Self::from_env): what is not
+    /// set stays as it is. All of them are checked together.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("forebay.toml");
+    /// # std::fs::write(&path, "batch_size = 10")?;
+    /// use forebay::Config;
+    ///
+    /// let file: Config = toml::from_str(&std::fs::read_to_string(&path)?)?;
+    /// let config = file.with_env("MYAPP_FOREBAY_")?;
+    /// assert_eq!(config.batch_size, 10); // but MYAPP_FOREBAY_BATCH_SIZE would have won
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`from_env`](Self::from_env), and as [`check`](Self::check).
+    pub fn with_env(self, prefix: &str) -> Result<Self> {
+        self.with_vars(prefix, std::env::vars_os())
+    }
+
+    fn with_vars(
+        mut self,
+        prefix: &str,
+        vars: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<Self> {
+        let mut set = Vec::new();
         for (variable, text) in vars {
-            let Some(name) = variable.strip_prefix(prefix) else {
-                continue;
-            };
-            config.set(&name.to_ascii_lowercase(), &text).map_err(|why| {
+            let Some(variable) = variable.to_str() else { continue };
+            let Some(name) = variable.strip_prefix(prefix) else { continue };
+            let name = name.to_ascii_lowercase();
+            let text = text.to_str().ok_or_else(|| "it is not UTF-8".to_owned());
+            text.and_then(|text| self.set(&name, text)).map_err(|why| {
                 Error::new(
                     ErrorKind::Config,
                     format!("the environment variable {variable} is not usable: {why} (durations are written like 50ms, sizes and counts as whole numbers)"),
                 )
-                .with_field(name.to_ascii_lowercase())
+                .with_field(&name)
             })?;
+            set.push(format!("{prefix}{}", name.to_ascii_uppercase()));
         }
-        config.check().map_err(|error| {
-            let name = error.field().unwrap_or_default().replace('.', "_").to_ascii_uppercase();
-            let message = format!("the environment's {prefix}{name} is not usable: {error}");
-            error.retold(ErrorKind::Config, message)
+        self.check().map_err(|error| {
+            let field = error.field().unwrap_or_default().to_owned();
+            let variable = format!("{prefix}{}", field.replace('.', "_").to_ascii_uppercase());
+            if !set.contains(&variable) {
+                return error;
+            }
+            let message = format!("the environment's {variable} is not usable: {error}");
+            Error::new(ErrorKind::Config, message).with_field(field)
         })?;
-        Ok(config)
+        Ok(self)
     }
 
     /// Sets one field by name, through serde, so that names and types are stated once.
@@ -67,10 +96,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Durability;
+    use crate::config::{Durability, Retry};
 
     fn from(vars: &[(&str, &str)]) -> Result<Config> {
-        Config::from_vars("FOREBAY_", vars.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())))
+        on(Config::default(), vars)
+    }
+
+    fn on(config: Config, vars: &[(&str, &str)]) -> Result<Config> {
+        config.with_vars("FOREBAY_", vars.iter().map(|(k, v)| ((*k).into(), (*v).into())))
     }
 
     #[test]
@@ -117,5 +150,38 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Config);
             assert!(error.to_string().contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn the_environment_wins_over_a_file_and_leaves_the_rest_of_it() {
+        let file = "batch_size = 10\nlinger = \"20ms\"\n[retry]\nmax_retries = 3";
+        let file: Config = toml::from_str(file).unwrap();
+        let config = on(file, &[("FOREBAY_BATCH_SIZE", "7"), ("FOREBAY_RETRY_DELAY", "1s")]);
+        let config = config.unwrap();
+        assert_eq!((config.batch_size, config.linger), (7, Duration::from_millis(20)));
+        let delay = Duration::from_secs(1);
+        assert_eq!(config.retry, Retry { max_retries: 3, delay, ..Retry::default() });
+    }
+
+    #[test]
+    fn a_wrong_setting_is_blamed_on_the_environment_only_if_it_is_set_there() {
+        let wrong = Config { batch_size: 0, ..Config::default() };
+        let error = on(wrong, &[("FOREBAY_LINGER", "20ms")]).unwrap_err();
+        assert_eq!(error.to_string(), "batch_size is 0: it must be at least 1 row");
+
+        let error = from(&[("FOREBAY_RETRY_MAX_RETRIES", "31")]).unwrap_err();
+        let said = "the environment's FOREBAY_RETRY_MAX_RETRIES is not usable: retry.max_retries is 31: it \
+                    must be at most 30 retries";
+        assert_eq!((error.to_string().as_str(), error.field()), (said, Some("retry.max_retries")));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_value_that_is_not_text_is_refused_and_not_altered() {
+        use std::os::unix::ffi::OsStringExt;
+        let value = OsString::from_vec(b"dead-\xFF.ndjson".to_vec());
+        let vars = [("FOREBAY_REJECTS_FILE".into(), value)].into_iter();
+        let error = Config::default().with_vars("FOREBAY_", vars).unwrap_err();
+        assert!(error.to_string().contains("FOREBAY_REJECTS_FILE is not usable: it is not UTF-8"), "{error}");
     }
 }

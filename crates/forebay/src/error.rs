@@ -59,7 +59,7 @@ pub enum ErrorKind {
     /// The buffer is full and the call does not wait.
     Full,
     /// The time given to the call is over. The row of a `push_timeout` was not accepted; a receipt
-    /// can be waited for again.
+    /// can be waited for again; for `ready`, rows have waited for longer than it allows.
     TimedOut,
     /// The buffer is closed.
     Closed,

@@ -43,6 +43,13 @@
 //! which blocks likewise; `try_push` and the async calls have the table looked at behind their back instead,
 //! and refuse the row meanwhile.
 //!
+//! # Watching it
+//!
+//! [`WriteBuffer::ready`] answers a readiness check, [`WriteBuffer::stats`] counts, [`WriteBuffer::health`] says
+//! why the database cannot be written. The feature `metrics` tells a recorder of the crate `metrics`; the
+//! table of what it tells is at `WriteBuffer::publish_metrics`. Retries, pauses and refused rows are logged
+//! through `tracing`.
+//!
 //! Never use a buffer in a child process after a fork: it says [`ErrorKind::Forked`] where it notices.
 
 mod admission;
@@ -57,6 +64,7 @@ mod environment;
 mod error;
 mod fit;
 mod merge;
+mod metrics;
 mod persist;
 mod policy;
 mod producer;

@@ -36,8 +36,13 @@ pub(crate) enum Fate {
 }
 
 /// Gives a batch to the sink. After a panic nobody knows how far the sink had come.
-pub(crate) fn attempt(sink: &mut dyn Sink, batch: &Batch<'_>) -> Result<Applied, SinkError> {
-    catch_unwind(AssertUnwindSafe(|| sink.apply(batch))).unwrap_or_else(|panic| {
+pub(crate) fn attempt(
+    sink: &mut dyn Sink,
+    batch: &Batch<'_>,
+    shared: &Shared,
+) -> Result<Applied, SinkError> {
+    let apply = || shared.metrics.time(&shared.signals, || sink.apply(batch));
+    catch_unwind(AssertUnwindSafe(apply)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
         let text = text.unwrap_or_else(|| "no message".to_owned());
@@ -71,7 +76,7 @@ pub(crate) fn persist(
                 cause,
             ));
         }
-        let error = match answer.take().unwrap_or_else(|| attempt(sink, batch)) {
+        let error = match answer.take().unwrap_or_else(|| attempt(sink, batch, shared)) {
             Ok(applied) => {
                 if let Some(since) = paused.take() {
                     let waited = sync::now() - since;
@@ -167,6 +172,7 @@ pub(crate) fn persist(
         };
         cause = Some(error.error);
         shared.lock().stats.retries += 1;
+        shared.publish_metrics();
         shared.rest(sync::now() + pause, sink);
     }
 }

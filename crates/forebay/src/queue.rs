@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::decide::Ledger;
 use crate::ending::closed;
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::Metrics;
 use crate::policy::{Due, Gathered, Policy, Trigger};
 use crate::promise::promise;
 use crate::receipt::{Barrier, Outcome};
@@ -38,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) signals: Arc<Signals>,
     pub(crate) shapes: Shapes,
+    pub(crate) metrics: Metrics,
     name: String,
     policy: Policy,
     process: u32,
@@ -141,6 +143,7 @@ impl Shared {
         let segment_bytes = config.segment_bytes();
         Self {
             policy: Policy::new(&config),
+            metrics: Metrics::register(&name),
             name,
             signals,
             shapes: Shapes::new(),
@@ -300,6 +303,8 @@ impl Shared {
         let mut stats = state.stats.clone();
         stats.accepted = state.open.end_seq();
         stats.pending = stats.accepted - stats.decided();
+        stats.oldest_pending =
+            state.oldest().map(|oldest| sync::now().saturating_duration_since(oldest));
         stats.buffer_bytes = state.allocated() as u64;
         (stats.busy_waits, stats.busy_time) = self.signals.waits();
         stats.log_bytes = self.signals.log_bytes();
@@ -316,6 +321,11 @@ impl Shared {
             (_, Some(cause)) => Health::Paused(cause.clone()),
             (_, None) => Health::Running,
         }
+    }
+
+    /// Tells the metrics recorder how things are.
+    pub(crate) fn publish_metrics(&self) {
+        self.metrics.publish(|| (self.stats(), self.health()));
     }
 
     /// The stream of a target: one for all producers with the same definition, so that their shapes and
@@ -542,6 +552,13 @@ impl State {
 
     fn take_worker(&mut self) -> Box<Worker> {
         self.worker.take().expect("the caller has seen that it is there")
+    }
+
+    /// When the oldest row that is not decided came, or one before it in its segment.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        let in_flight = self.in_flight.as_ref();
+        let undecided = in_flight.filter(|in_flight| in_flight.decided != in_flight.segment.end());
+        undecided.map_or(self.open.oldest(), |in_flight| in_flight.segment.oldest())
     }
 
     fn allocated(&self) -> usize {

@@ -1,11 +1,16 @@
 //! What a buffer has done and how it is.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::decide::count_of_rows;
+use crate::ending::closed;
+use crate::error::{Error, ErrorKind, Result};
 use crate::policy::Trigger;
+use crate::queue::{Life, Shared};
+use crate::sync;
 
 /// Counters of a buffer since it was opened, and gauges of the moment, taken together.
 ///
@@ -27,6 +32,9 @@ pub struct Stats {
     pub unwritten: u64,
     /// Rows accepted and not decided yet.
     pub pending: u64,
+    /// Age of the oldest of them; `None` when there is none, or the buffer has ended. Rows that gathered
+    /// together count from the first of them until all are decided.
+    pub oldest_pending: Option<Duration>,
     /// Of the committed rows, those that changed nothing.
     pub unchanged: u64,
     /// Transactions committed.
@@ -109,4 +117,46 @@ pub enum Health {
     Failed(Error),
     /// The buffer is closed.
     Closed,
+}
+
+/// For a log line: the state, and its cause with all of its own.
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running => f.write_str("running"),
+            Self::Paused(cause) => write!(f, "paused: {cause:#}"),
+            Self::Failed(cause) => write!(f, "failed: {cause:#}"),
+            Self::Closed => f.write_str("closed"),
+        }
+    }
+}
+
+impl Shared {
+    /// Fails unless rows are being written, none waiting for longer than `max_delay`.
+    pub(crate) fn ready(&self, max_delay: Duration) -> Result<()> {
+        self.check_process()?;
+        let state = self.lock();
+        let paused = match (&state.life, &state.paused) {
+            (Life::Ended(error), _) => return Err(error.clone()),
+            (Life::Closing { .. }, _) => return Err(closed()),
+            (Life::Open, paused) => paused.clone(),
+        };
+        let oldest = state.oldest();
+        let rows = count_of_rows(state.open.end_seq() - state.stats.decided());
+        drop(state);
+        let name = self.name();
+        if let Some(cause) = paused {
+            let message = format!("writing to {name} is paused, {rows} kept and tried again");
+            return Err(cause.retold(cause.kind(), message));
+        }
+        let age = oldest.map(|oldest| sync::now().saturating_duration_since(oldest));
+        let Some(age) = age.filter(|age| *age > max_delay) else { return Ok(()) };
+        Err(Error::new(
+            ErrorKind::TimedOut,
+            format!(
+                "the oldest of {rows} for {name} has waited for {age:.1?}, longer than {max_delay:?}: see \
+                 whether somebody holds the database's lock, or its disk is slow"
+            ),
+        ))
+    }
 }

@@ -62,6 +62,7 @@ impl Drop for Ending<'_> {
         for errand in self.0.writer_ends() {
             run_errand(errand, Err(closed()));
         }
+        self.0.publish_metrics();
     }
 }
 
@@ -93,6 +94,7 @@ pub(crate) fn commit_on_caller(shared: &Arc<Shared>, rows: &Range<u64>) {
     let holding = Holding::sink_of(shared.id());
     let untidy = catch_unwind(AssertUnwindSafe(|| {
         worker.write_once(shared);
+        shared.publish_metrics();
         worker.sink.is_untidy()
     }));
     drop(holding);
@@ -128,6 +130,10 @@ impl Worker {
             let merging = if start.ordinal < unmerged_until { Merging::Off } else { Merging::On };
             let cut = self.cutter.cut(&segment, &self.shapes, start, merging);
             shared.begin_batch(cut.end);
+            if failed.is_none() && start.ordinal >= unmerged_until {
+                // Not when it is begun a second time.
+                shared.metrics.begin(self.cutter.rows().len(), segment.oldest());
+            }
             let Self { sink, cutter, shapes, paused, .. } = self;
             let batch = Batch::new(segment.bytes(), cutter.rows(), shapes, cut.superseded);
             let fate = persist(sink.as_mut(), &batch, shared, paused, failed.take());
@@ -153,6 +159,7 @@ impl Worker {
             }
             start = cut.end;
             self.sink.tidy();
+            shared.publish_metrics();
             while let Some(errand) = shared.next_errand() {
                 run_errand(errand, Ok(self.sink.as_mut()));
             }
@@ -170,8 +177,9 @@ impl Worker {
         let cut = self.cutter.cut(&segment, &self.shapes, start, Merging::Off);
         shared.begin_batch(cut.end);
         let rows = self.cutter.rows();
+        shared.metrics.begin(rows.len(), segment.oldest());
         let batch = Batch::new(segment.bytes(), rows, &self.shapes, cut.superseded);
-        let applied = match attempt(self.sink.as_mut(), &batch) {
+        let applied = match attempt(self.sink.as_mut(), &batch, shared) {
             Ok(applied) => applied,
             Err(error) => return shared.hand_over(error),
         };
@@ -265,6 +273,7 @@ pub(crate) fn abandon(shared: &Shared, why: Error, cause: &Error) -> bool {
         decide_rest(shared, rest, &shapes, &unknown, &unwritten, letters);
     }
     shared.abandoned(letters);
+    shared.publish_metrics();
     true
 }
 

@@ -1,0 +1,395 @@
+//! What a buffer tells the recorder of the crate `metrics`; without the feature nothing, at no cost.
+//!
+//! Counters and gauges are copied from [`Stats`](crate::Stats) at certain moments, so that there is one place
+//! where things are counted; histograms are told of things as they happen. The recorder is the
+//! application's code: it is called without the queue's lock, and its panics end here.
+
+#[cfg(feature = "metrics")]
+mod recorded {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::time::{Duration, Instant};
+
+    use metrics::{
+        Counter, Gauge, Histogram, Key, KeyName, Label, Level, Metadata, Recorder, Unit,
+        with_recorder,
+    };
+
+    use crate::buffer::WriteBuffer;
+    use crate::signals::Signals;
+    use crate::stats::{Health, Stats};
+    use crate::sync::{self, AtomicU64, Ordering};
+
+    /// Series of one name, one for each value of its own label; both are empty where it has none.
+    struct Family<T: 'static> {
+        name: &'static str,
+        unit: Unit,
+        meaning: &'static str,
+        label: &'static str,
+        series: &'static [(&'static str, Read<T>)],
+    }
+
+    type Read<T> = fn(&Stats, &Health) -> T;
+
+    const COUNTERS: &[Family<u64>] = &[
+        Family {
+            name: "forebay_rows_accepted_total",
+            unit: Unit::Count,
+            meaning: "Rows that a push, submit, write or group took; an execute counts as one.",
+            label: "",
+            series: &[("", |stats, _| stats.accepted)],
+        },
+        Family {
+            name: "forebay_rows_decided_total",
+            unit: Unit::Count,
+            meaning: "Rows of which it is settled what became of them.",
+            label: "outcome",
+            series: &[
+                ("committed", |stats, _| stats.committed),
+                ("superseded", |stats, _| stats.superseded),
+                ("rejected", |stats, _| stats.rejected),
+                ("unknown", |stats, _| stats.unknown),
+                ("unwritten", |stats, _| stats.unwritten),
+            ],
+        },
+        Family {
+            name: "forebay_rows_unchanged_total",
+            unit: Unit::Count,
+            meaning: "Committed rows that changed nothing.",
+            label: "",
+            series: &[("", |stats, _| stats.unchanged)],
+        },
+        Family {
+            name: "forebay_transactions_total",
+            unit: Unit::Count,
+            meaning: "Transactions committed.",
+            label: "",
+            series: &[("", |stats, _| stats.transactions)],
+        },
+        Family {
+            name: "forebay_batches_due_total",
+            unit: Unit::Count,
+            meaning: "Times that the rows gathered so far became due, by what made them so.",
+            label: "trigger",
+            series: &[
+                ("count", |stats, _| stats.triggers.count),
+                ("bytes", |stats, _| stats.triggers.bytes),
+                ("linger", |stats, _| stats.triggers.linger),
+                ("receipt", |stats, _| stats.triggers.receipt),
+                ("flush", |stats, _| stats.triggers.flush),
+                ("close", |stats, _| stats.triggers.close),
+            ],
+        },
+        Family {
+            name: "forebay_busy_waits_total",
+            unit: Unit::Count,
+            meaning: "Waits for a lock that somebody else held.",
+            label: "",
+            series: &[("", |stats, _| stats.busy_waits)],
+        },
+        Family {
+            name: "forebay_retries_total",
+            unit: Unit::Count,
+            meaning: "Attempts that failed and were made again.",
+            label: "",
+            series: &[("", |stats, _| stats.retries)],
+        },
+        Family {
+            name: "forebay_pauses_total",
+            unit: Unit::Count,
+            meaning: "Times that the buffer paused.",
+            label: "",
+            series: &[("", |stats, _| stats.pauses)],
+        },
+        Family {
+            name: "forebay_commits_on_caller_total",
+            unit: Unit::Count,
+            meaning: "Attempts to commit made by the thread that waited for the row.",
+            label: "",
+            series: &[("", |stats, _| stats.commits_on_caller)],
+        },
+        Family {
+            name: "forebay_full_total",
+            unit: Unit::Count,
+            meaning: "Times that a producer found no room.",
+            label: "",
+            series: &[("", |stats, _| stats.full)],
+        },
+    ];
+
+    const GAUGES: &[Family<f64>] = &[
+        Family {
+            name: "forebay_pending_rows",
+            unit: Unit::Count,
+            meaning: "Rows accepted and not decided yet.",
+            label: "",
+            series: &[("", |stats, _| stats.pending as f64)],
+        },
+        Family {
+            name: "forebay_oldest_pending_seconds",
+            unit: Unit::Seconds,
+            meaning: "Age of the oldest row that is not decided yet, 0 when there is none.",
+            label: "",
+            series: &[("", |stats, _| stats.oldest_pending.unwrap_or_default().as_secs_f64())],
+        },
+        Family {
+            name: "forebay_buffer_bytes",
+            unit: Unit::Bytes,
+            meaning: "Memory allocated for rows, at most max_buffer_bytes.",
+            label: "",
+            series: &[("", |stats, _| stats.buffer_bytes as f64)],
+        },
+        Family {
+            name: "forebay_log_bytes",
+            unit: Unit::Bytes,
+            meaning: "Size of the write-ahead log in use.",
+            label: "",
+            series: &[("", |stats, _| stats.log_bytes as f64)],
+        },
+        Family {
+            name: "forebay_state",
+            unit: Unit::Count,
+            meaning: "1 for the state that the buffer is in, 0 for the others.",
+            label: "state",
+            series: &[
+                ("running", |_, health| matches!(health, Health::Running).into()),
+                ("paused", |_, health| matches!(health, Health::Paused(_)).into()),
+                ("failed", |_, health| matches!(health, Health::Failed(_)).into()),
+                ("closed", |_, health| matches!(health, Health::Closed).into()),
+            ],
+        },
+    ];
+
+    /// The series of one buffer.
+    pub(crate) struct Metrics {
+        counters: Vec<Count>,
+        gauges: Vec<(Gauge, Read<f64>)>,
+        batch_rows: Histogram,
+        batch_wait: Histogram,
+        commit: Histogram,
+        lock_wait: Histogram,
+    }
+
+    /// A counter, told of what has been added since it was told last. Not of the sum: of two buffers that had
+    /// the same database one after the other, the second would not be seen until it has passed the first.
+    struct Count {
+        counter: Counter,
+        read: Read<u64>,
+        told: AtomicU64,
+    }
+
+    impl Metrics {
+        /// Registers the series of a buffer with the recorder that is installed now.
+        pub(crate) fn register(database: &str) -> Self {
+            with_recorder(|recorder| {
+                let registry = Registry { recorder, database };
+                Self {
+                    counters: registry.counters(),
+                    gauges: registry.gauges(),
+                    batch_rows: registry.histogram(
+                        "forebay_batch_rows",
+                        Unit::Count,
+                        "Rows of a batch that the database was given.",
+                    ),
+                    batch_wait: registry.histogram(
+                        "forebay_batch_wait_seconds",
+                        Unit::Seconds,
+                        "Age of a batch's oldest row when the batch was begun.",
+                    ),
+                    commit: registry.histogram(
+                        "forebay_commit_seconds",
+                        Unit::Seconds,
+                        "Time that a successful attempt to write a batch took.",
+                    ),
+                    lock_wait: registry.histogram(
+                        "forebay_lock_wait_seconds",
+                        Unit::Seconds,
+                        "Time that an attempt waited for a lock, of those that did.",
+                    ),
+                }
+            })
+        }
+
+        /// Tells of a batch that is begun, of the segment that began at `oldest`.
+        pub(crate) fn begin(&self, rows: usize, oldest: Option<Instant>) {
+            contain(|| {
+                self.batch_rows.record(rows as f64);
+                let age = oldest.map(|oldest| sync::now().saturating_duration_since(oldest));
+                self.batch_wait.record(age.unwrap_or_default());
+            });
+        }
+
+        /// Makes an attempt and tells how long it took.
+        pub(crate) fn time<T, E>(
+            &self,
+            signals: &Signals,
+            attempt: impl FnOnce() -> Result<T, E>,
+        ) -> Result<T, E> {
+            let (_, waited_before) = signals.waits();
+            let begun = sync::now();
+            let answer = attempt();
+            let took = sync::now().saturating_duration_since(begun);
+            let waited = signals.waits().1.saturating_sub(waited_before);
+            contain(|| {
+                if answer.is_ok() {
+                    self.commit.record(took);
+                }
+                if waited > Duration::ZERO {
+                    self.lock_wait.record(waited);
+                }
+            });
+            answer
+        }
+
+        /// Brings counters and gauges to what `look` sees.
+        pub(crate) fn publish(&self, look: impl FnOnce() -> (Stats, Health)) {
+            let (stats, health) = look();
+            contain(|| {
+                for Count { counter, read, told } in &self.counters {
+                    let sum = read(&stats, &health);
+                    // Two threads may publish at a time: what the other has told is not told again.
+                    let before = told.fetch_max(sum, Ordering::Relaxed);
+                    if sum > before {
+                        counter.increment(sum - before);
+                    }
+                }
+                for (gauge, read) in &self.gauges {
+                    gauge.set(read(&stats, &health));
+                }
+            });
+        }
+    }
+
+    /// Runs the recorder's code.
+    fn contain(tell: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(tell)).is_err() {
+            tracing::error!("the metrics recorder panicked; the buffer goes on");
+        }
+    }
+
+    /// A recorder, and the label that all series of a buffer have.
+    struct Registry<'a> {
+        recorder: &'a dyn Recorder,
+        database: &'a str,
+    }
+
+    impl Registry<'_> {
+        const METADATA: Metadata<'static> =
+            Metadata::new("forebay", Level::INFO, Some(module_path!()));
+
+        fn counters(&self) -> Vec<Count> {
+            let mut counters = Vec::new();
+            for family in COUNTERS {
+                let name = KeyName::from_const_str(family.name);
+                self.recorder.describe_counter(name, Some(family.unit), family.meaning.into());
+                for &(value, read) in family.series {
+                    let key = self.key(family.name, family.label, value);
+                    let counter = self.recorder.register_counter(&key, &Self::METADATA);
+                    counters.push(Count { counter, read, told: AtomicU64::new(0) });
+                }
+            }
+            counters
+        }
+
+        fn gauges(&self) -> Vec<(Gauge, Read<f64>)> {
+            let mut gauges = Vec::new();
+            for family in GAUGES {
+                let name = KeyName::from_const_str(family.name);
+                self.recorder.describe_gauge(name, Some(family.unit), family.meaning.into());
+                for &(value, read) in family.series {
+                    let key = self.key(family.name, family.label, value);
+                    gauges.push((self.recorder.register_gauge(&key, &Self::METADATA), read));
+                }
+            }
+            gauges
+        }
+
+        fn histogram(&self, name: &'static str, unit: Unit, meaning: &'static str) -> Histogram {
+            let described = KeyName::from_const_str(name);
+            self.recorder.describe_histogram(described, Some(unit), meaning.into());
+            self.recorder.register_histogram(&self.key(name, "", ""), &Self::METADATA)
+        }
+
+        fn key(&self, name: &'static str, label: &'static str, value: &'static str) -> Key {
+            let mut labels = vec![Label::new("database", self.database.to_owned())];
+            if !label.is_empty() {
+                labels.push(Label::from_static_parts(label, value));
+            }
+            Key::from_parts(name, labels)
+        }
+    }
+
+    impl WriteBuffer {
+        /// Brings the metrics up to this moment. With the feature `metrics`.
+        ///
+        /// A buffer tells the recorder of the crate [`metrics`](https://docs.rs/metrics) what it does.
+        /// Install the recorder first: the series are registered when the buffer opens. Counters and gauges
+        /// are brought up to date after each batch, after each attempt that failed, and at the end, on the
+        /// thread that writes. While that thread waits for a lock, the gauges stay as they were: call this
+        /// before you render the metrics for a scrape. It blocks for the queue's lock at the most, never for
+        /// the database.
+        ///
+        /// Every series has the label `database`, the file's path as it was given. A second buffer for the
+        /// same database in one process adds to the same counters.
+        ///
+        /// | metric | kind | unit | label | meaning |
+        /// |---|---|---|---|---|
+        /// | `forebay_rows_accepted_total` | counter | count | | Rows that a push, submit, write or group took; an execute counts as one. |
+        /// | `forebay_rows_decided_total` | counter | count | `outcome`: committed, superseded, rejected, unknown, unwritten | Rows of which it is settled what became of them. |
+        /// | `forebay_rows_unchanged_total` | counter | count | | Committed rows that changed nothing. |
+        /// | `forebay_transactions_total` | counter | count | | Transactions committed. |
+        /// | `forebay_batches_due_total` | counter | count | `trigger`: count, bytes, linger, receipt, flush, close | Times that the rows gathered so far became due, by what made them so. |
+        /// | `forebay_busy_waits_total` | counter | count | | Waits for a lock that somebody else held. |
+        /// | `forebay_retries_total` | counter | count | | Attempts that failed and were made again. |
+        /// | `forebay_pauses_total` | counter | count | | Times that the buffer paused. |
+        /// | `forebay_commits_on_caller_total` | counter | count | | Attempts to commit made by the thread that waited for the row. |
+        /// | `forebay_full_total` | counter | count | | Times that a producer found no room. |
+        /// | `forebay_pending_rows` | gauge | count | | Rows accepted and not decided yet. |
+        /// | `forebay_oldest_pending_seconds` | gauge | seconds | | Age of the oldest row that is not decided yet, 0 when there is none. |
+        /// | `forebay_buffer_bytes` | gauge | bytes | | Memory allocated for rows, at most max_buffer_bytes. |
+        /// | `forebay_log_bytes` | gauge | bytes | | Size of the write-ahead log in use. |
+        /// | `forebay_state` | gauge | count | `state`: running, paused, failed, closed | 1 for the state that the buffer is in, 0 for the others. |
+        /// | `forebay_batch_rows` | histogram | count | | Rows of a batch that the database was given. |
+        /// | `forebay_batch_wait_seconds` | histogram | seconds | | Age of a batch's oldest row when the batch was begun. |
+        /// | `forebay_commit_seconds` | histogram | seconds | | Time that a successful attempt to write a batch took. |
+        /// | `forebay_lock_wait_seconds` | histogram | seconds | | Time that an attempt waited for a lock, of those that did. |
+        ///
+        /// A batch that waits behind others of the time when it gathered counts as old as the first of them.
+        pub fn publish_metrics(&self) {
+            self.shared().publish_metrics();
+        }
+    }
+}
+
+#[cfg(not(feature = "metrics"))]
+mod absent {
+    use std::time::Instant;
+
+    use crate::signals::Signals;
+    use crate::stats::{Health, Stats};
+
+    /// Tells nobody.
+    pub(crate) struct Metrics;
+
+    impl Metrics {
+        pub(crate) fn register(_database: &str) -> Self {
+            Self
+        }
+
+        pub(crate) fn begin(&self, _rows: usize, _oldest: Option<Instant>) {}
+
+        pub(crate) fn time<T, E>(
+            &self,
+            _signals: &Signals,
+            attempt: impl FnOnce() -> Result<T, E>,
+        ) -> Result<T, E> {
+            attempt()
+        }
+
+        pub(crate) fn publish(&self, _look: impl FnOnce() -> (Stats, Health)) {}
+    }
+}
+
+#[cfg(not(feature = "metrics"))]
+pub(crate) use absent::Metrics;
+#[cfg(feature = "metrics")]
+pub(crate) use recorded::Metrics;
