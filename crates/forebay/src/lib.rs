@@ -43,14 +43,14 @@
 //! which blocks likewise; `try_push` and the async calls have the table looked at behind their back instead,
 //! and refuse the row meanwhile.
 //!
+//! Never use a buffer in a child process after a fork: it says [`ErrorKind::Forked`] where it notices.
+//!
 //! # Watching it
 //!
 //! [`WriteBuffer::ready`] answers a readiness check, [`WriteBuffer::stats`] counts, [`WriteBuffer::health`] says
 //! why the database cannot be written. The feature `metrics` tells a recorder of the crate `metrics`; the
 //! table of what it tells is at `WriteBuffer::publish_metrics`. Retries, pauses and refused rows are logged
 //! through `tracing`.
-//!
-//! Never use a buffer in a child process after a fork: it says [`ErrorKind::Forked`] where it notices.
 
 mod admission;
 mod batch;

@@ -353,7 +353,8 @@ mod recorded {
         /// | `forebay_commit_seconds` | histogram | seconds | | Time that a successful attempt to write a batch took. |
         /// | `forebay_lock_wait_seconds` | histogram | seconds | | Time that an attempt waited for a lock, of those that did. |
         ///
-        /// A batch that waits behind others of the time when it gathered counts as old as the first of them.
+        /// Rows are not stamped one by one: ages count from the first of the rows that gathered together, while
+        /// the ones before them were written.
         pub fn publish_metrics(&self) {
             self.shared().publish_metrics();
         }

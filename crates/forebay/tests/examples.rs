@@ -10,19 +10,33 @@ mod back_pressure;
 #[path = "../examples/dead_letters.rs"]
 mod dead_letters;
 #[allow(dead_code, unreachable_pub)]
+#[path = "../examples/graceful_shutdown.rs"]
+mod graceful_shutdown;
+#[allow(dead_code, unreachable_pub)]
 #[path = "../examples/groups.rs"]
 mod groups;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../examples/package_states.rs"]
 mod package_states;
+#[cfg(feature = "metrics")]
+#[allow(dead_code, unreachable_pub)]
+#[path = "../examples/prometheus.rs"]
+mod prometheus;
+#[allow(dead_code, unreachable_pub)]
+#[path = "../examples/settings.rs"]
+mod settings;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../examples/topic_status.rs"]
 mod topic_status;
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use forebay::ErrorKind;
+use rusqlite::Connection;
+use signal_hook::consts::SIGTERM;
 
 #[test]
 fn every_package_has_the_state_of_its_last_line_in_the_log() {
@@ -114,4 +128,110 @@ fn a_full_buffer_refuses_or_holds_rows_and_writes_those_it_took() {
         "the CREATE TABLE counts as one"
     );
     assert_eq!(report.stats.committed, report.stats.accepted);
+}
+
+/// What an example says, and something to be done as soon as it has said a certain thing.
+struct Watched<F> {
+    text: String,
+    until: &'static str,
+    then: Option<F>,
+}
+
+impl<F: FnOnce()> Watched<F> {
+    fn new(until: &'static str, then: F) -> Self {
+        Self { text: String::new(), until, then: Some(then) }
+    }
+}
+
+impl<F: FnOnce()> Write for Watched<F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.push_str(&String::from_utf8_lossy(bytes));
+        if self.text.contains(self.until)
+            && let Some(then) = self.then.take()
+        {
+            then();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_signal_stops_the_workers_and_the_rest_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("jobs.db");
+    let signals = graceful_shutdown::signals().unwrap();
+    let mut out = Watched::new("Ctrl-C ends them", || {
+        signal_hook::low_level::raise(SIGTERM).unwrap();
+    });
+    let granted = Duration::from_secs(60);
+    let report = graceful_shutdown::run(&database, &signals, granted, &mut out).unwrap();
+    assert!(out.text.contains("signal 15: the workers have stopped"), "{}", out.text);
+    assert!(!out.text.contains("saved"), "{}", out.text);
+    assert!(report.stats.accepted > 16 && report.stats.committed == report.stats.accepted);
+    let done = "SELECT count(*) = 0 FROM jobs WHERE status <> 'done'";
+    let connection = Connection::open(&database).unwrap();
+    assert!(connection.query_row(done, (), |row| row.get::<_, bool>(0)).unwrap());
+}
+
+#[test]
+fn rows_that_a_shutdown_has_no_time_for_are_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("jobs.db");
+    let other = Connection::open(&database).unwrap();
+    let (signal, signals) = std::sync::mpsc::channel();
+    let mut out = Watched::new("Ctrl-C ends them", || {
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        signal.send(SIGTERM).unwrap();
+    });
+    let granted = Duration::from_millis(50);
+    let report = graceful_shutdown::run(&database, &signals, granted, &mut out).unwrap();
+    let left = report.leftovers.len();
+    assert!(left >= 16, "{}", out.text);
+    assert_eq!(report.stats.accepted, report.stats.committed + left as u64);
+    assert!(out.text.contains(&format!("{left} rows saved in ")), "{}", out.text);
+    let saved = std::fs::read_to_string(database.with_extension("leftovers")).unwrap();
+    assert_eq!(saved.lines().count(), left);
+    assert!(saved.starts_with("jobs [(\"id\", Integer("), "{saved}");
+}
+
+#[test]
+fn settings_come_from_the_file_and_wrong_ones_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("forebay.toml");
+    std::fs::write(&file, "batch_size = 123\nretry = { max_retries = 7 }").unwrap();
+    let mut out = Vec::new();
+    settings::run(&file, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    for said in [
+        "batch_size = 123\n",
+        "max_retries = 7\n",
+        "linger = \"50ms\"\n",
+        "# batch_size = 0\nbatch_size is 0: it must be at least 1 row\n",
+        "expected a duration\n",
+        "unknown field `batchsize`, expected one of `batch_size`",
+        "one for each 768 bytes of max_buffer_bytes, which is 1000000\n",
+    ] {
+        assert!(text.contains(said), "{said} is not in:\n{text}");
+    }
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn a_scrape_shows_what_the_buffer_did_and_that_it_is_ready() {
+    let mut out = Vec::new();
+    prometheus::run(None, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    for said in [
+        "\nready\n",
+        "outcome=\"committed\"} 1001\n",
+        "outcome=\"rejected\"} 0\n",
+        "state=\"running\"} 1\n",
+        "state=\"paused\"} 0\n",
+    ] {
+        assert!(text.contains(said), "{said} is not in:\n{text}");
+    }
 }
