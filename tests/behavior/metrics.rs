@@ -217,6 +217,33 @@ fn a_failed_attempt_is_told_at_once_and_its_batch_is_one_batch() {
 }
 
 #[test]
+fn a_batch_that_is_begun_again_is_recorded_once() {
+    let recorder = DebuggingRecorder::new();
+    let gate = Gate::open().commits_on_caller();
+    let retry = Retry { delay: Duration::ZERO, ..Retry::default() };
+    let (buffer, topics) = open(&gate, &recorder, Config { retry, ..config() });
+    let mut writes = 0;
+    while buffer.stats().commits_on_caller == 0 {
+        // What goes wrong on the caller the writer begins again.
+        gate.fail(1, &SinkError::busy(Error::new(ErrorKind::Busy, "database locked")));
+        topics.write(&(1, "x", 0)).unwrap();
+        writes += 1;
+    }
+    let merging = buffer.table("topics").upsert(["id"]).coalesce().producer().unwrap();
+    gate.answer(|_| Err(SinkError::unmerge(Error::new(ErrorKind::Rejected, "it is refused"))));
+    [1, 1, 2].iter().for_each(|id| merging.push(&(*id, "x", 0)).unwrap());
+    buffer.flush().unwrap();
+    buffer.close().unwrap();
+    let seen = Seen::by(&recorder.snapshotter());
+    // The recorder keeps no order between many.
+    let mut batches = seen.histogram("forebay_batch_rows");
+    batches.sort_by(f64::total_cmp);
+    assert_eq!(batches, [vec![1.0; writes], vec![2.0]].concat());
+    assert_eq!(seen.histogram("forebay_commit_seconds").len(), writes + 1);
+    assert_eq!(seen.counter("forebay_retries_total"), writes as u64);
+}
+
+#[test]
 fn a_second_buffer_for_a_database_goes_on_counting_where_the_first_ended() {
     let recorder = DebuggingRecorder::new();
     for rows in [2, 1] {
@@ -312,7 +339,7 @@ fn a_recorder_may_look_at_the_buffer_and_push_into_it() {
     }));
     let gate = Gate::open();
     let (buffer, topics) = open(&gate, &recorder, config());
-    back.set((buffer.clone(), topics.clone())).ok().expect("it is set once");
+    back.set((buffer.clone(), topics.clone())).expect("it is set once");
     topics.push(&(1, "x", 0)).unwrap();
     buffer.flush().unwrap();
     while buffer.stats().accepted < 2 {
