@@ -244,6 +244,22 @@ fn a_batch_that_is_begun_again_is_recorded_once() {
 }
 
 #[test]
+fn a_close_that_gives_up_a_sink_which_does_not_answer_is_told_too() {
+    let recorder = DebuggingRecorder::new();
+    let gate = Gate::closed();
+    let (buffer, topics) = open(&gate, &recorder, Config { batch_size: 1, ..config() });
+    topics.push(&(1, "x", 0)).unwrap();
+    gate.await_arrival();
+    topics.push(&(2, "x", 0)).unwrap();
+    buffer.close_within(Duration::ZERO).unwrap();
+    let seen = Seen::by(&recorder.snapshotter());
+    assert_eq!((seen.state(), seen.gauge("forebay_pending_rows")), ("closed", 0.0));
+    assert_eq!(seen.counter("forebay_rows_decided_total outcome=unknown"), 1);
+    assert_eq!(seen.counter("forebay_rows_decided_total outcome=unwritten"), 1);
+    gate.open_up();
+}
+
+#[test]
 fn a_second_buffer_for_a_database_goes_on_counting_where_the_first_ended() {
     let recorder = DebuggingRecorder::new();
     for rows in [2, 1] {

@@ -182,6 +182,9 @@ mod tests {
         let value = OsString::from_vec(b"dead-\xFF.ndjson".to_vec());
         let vars = [("FOREBAY_REJECTS_FILE".into(), value)].into_iter();
         let error = Config::default().with_vars("FOREBAY_", vars).unwrap_err();
-        assert!(error.to_string().contains("FOREBAY_REJECTS_FILE is not usable: it is not UTF-8"), "{error}");
+        assert!(
+            error.to_string().contains("FOREBAY_REJECTS_FILE is not usable: it is not UTF-8"),
+            "{error}"
+        );
     }
 }

@@ -193,7 +193,7 @@ fn rows_that_a_shutdown_has_no_time_for_are_saved() {
     assert!(left >= 16, "{}", out.text);
     assert_eq!(report.stats.accepted, report.stats.committed + left as u64);
     assert!(out.text.contains(&format!("{left} rows saved in ")), "{}", out.text);
-    let saved = std::fs::read_to_string(database.with_extension("leftovers")).unwrap();
+    let saved = fs::read_to_string(database.with_extension("leftovers")).unwrap();
     assert_eq!(saved.lines().count(), left);
     assert!(saved.starts_with("jobs [(\"id\", Integer("), "{saved}");
 }
@@ -202,7 +202,7 @@ fn rows_that_a_shutdown_has_no_time_for_are_saved() {
 fn settings_come_from_the_file_and_wrong_ones_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("forebay.toml");
-    std::fs::write(&file, "batch_size = 123\nretry = { max_retries = 7 }").unwrap();
+    fs::write(&file, "batch_size = 123\nretry = { max_retries = 7 }").unwrap();
     let mut out = Vec::new();
     settings::run(&file, &mut out).unwrap();
     let text = String::from_utf8(out).unwrap();
