@@ -32,8 +32,8 @@ impl Screen {
     /// Shows how far an input of `size` bytes has been read; nothing unless standard error is a terminal.
     pub fn begin_progress(&self, size: Option<u64>) {
         let template = match size {
-            Some(_) => "{bar:24} {bytes}/{total_bytes}  {msg}",
-            None => "{spinner} {bytes}  {msg}",
+            Some(_) => "{bar:24} {bytes}/{total_bytes}  {wide_msg}",
+            None => "{spinner} {bytes}  {wide_msg}",
         };
         let style =
             ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());

@@ -105,7 +105,10 @@ pub(super) fn create_table(
             "its key {missing} is not a field of {input}, which has {names}"
         )));
     }
-    buffer.execute(&inference.statement(&args.table, key))?;
+    if let Err(error) = buffer.execute(&inference.statement(&args.table, key)) {
+        // Several loads may begin at once: the first makes the table.
+        return buffer.describe(&args.table).map(drop).map_err(|_| error.into());
+    }
     let records = count(inference.records as u64, "record");
     screen.line(format_args!(
         "created table {}, by the first {records}",
@@ -197,9 +200,9 @@ impl Inference {
         }
     }
 
-    /// The statement that makes the table, unless somebody else has made it meanwhile.
+    /// The statement that makes the table.
     fn statement(&self, table: &str, key: &[String]) -> String {
-        format!("CREATE TABLE IF NOT EXISTS {}({})", quoted(table), self.definitions(key, quoted))
+        format!("CREATE TABLE {}({})", quoted(table), self.definitions(key, quoted))
     }
 
     /// The same for people.
@@ -311,11 +314,11 @@ mod tests {
         inference.columns[1].1 = Seen::Integers;
         assert_eq!(
             inference.statement("my table", &["ORDER".to_owned()]),
-            "CREATE TABLE IF NOT EXISTS \"my table\"(\"a\"\"b\" TEXT, \"order\" INTEGER NOT NULL PRIMARY KEY)"
+            "CREATE TABLE \"my table\"(\"a\"\"b\" TEXT, \"order\" INTEGER NOT NULL PRIMARY KEY)"
         );
         assert_eq!(
             inference.statement("t", &["order".to_owned(), "a\"b".to_owned()]),
-            "CREATE TABLE IF NOT EXISTS \"t\"(\"a\"\"b\" TEXT NOT NULL, \"order\" INTEGER NOT NULL, \
+            "CREATE TABLE \"t\"(\"a\"\"b\" TEXT NOT NULL, \"order\" INTEGER NOT NULL, \
              PRIMARY KEY(\"order\", \"a\"\"b\"))"
         );
     }

@@ -62,7 +62,7 @@ impl Summary {
         self.committed = after.committed - before.committed;
         self.superseded = after.superseded;
         self.unchanged = after.unchanged - before.unchanged;
-        self.rejected += after.rejected;
+        self.rejected += after.rejected - before.rejected;
         self.unwritten = after.unwritten;
         self.unknown = after.unknown;
         self.transactions = after.transactions - before.transactions;
