@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::admission::{Admission, Refused};
-use crate::buffer::Handle;
 use crate::encode::{Encoder, Fields, Names, Refusal};
 use crate::error::{Error, ErrorKind, Result};
+use crate::handle::Handle;
 use crate::queue::Shared;
 use crate::receipt::Receipt;
 use crate::row::{Frame, HEADER, MORE, RECEIPT, Values};

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::buffer::Handle;
 use crate::error::{Error, ErrorKind, Result};
+use crate::handle::Handle;
 use crate::producer::Producer;
 use crate::shape::{Operation, Place, Target};
 use crate::sink::{ColumnType, TableInfo};
