@@ -21,6 +21,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Load a file of records into a table
+    ///
+    /// The rows go to a SQLite database in few, large transactions. Other processes may write to it meanwhile:
+    /// their lock is only a delay. A record that does not fit is rejected with its line number and the reason; all
+    /// others are committed.
     Load(Box<Load>),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_HELP)]
@@ -39,9 +43,6 @@ pub enum Command {
 /// `forebay load`.
 #[derive(Debug, Args)]
 #[command(
-    long_about = "Load a file of records into a table of a SQLite database, in few, large transactions. Other \
-    processes may write to the database meanwhile: their lock is only a delay. A record that does not fit is rejected \
-    with its line number and the reason; all others are committed.",
     after_help = "Use --help for examples, the rules for values, and the exit codes.",
     after_long_help = LOAD_HELP
 )]
@@ -128,39 +129,49 @@ impl From<Durability> for forebay::Durability {
 const LOAD_HELP: &str = "\
 Examples:
   The states of all packages, from Debian's own log:
-    awk '$3 == \"status\" {print $5 \"\\t\" $4 \"\\t\" $6 \"\\t\" $1 \" \" $2}' /var/log/dpkg.log |
+    awk '$3 == \"status\" {print $5 \"\\t\" $4 \"\\t\" $6 \"\\t\" $1 \" \" $2}' \\
+        /var/log/dpkg.log |
       forebay load - --format tsv --columns package,state,version,at \\
         --into packages.db --table packages --create --upsert package
 
-  A large export, compressed, with what does not fit set aside:
-    forebay load topics.csv.gz --into app.db --table topics --upsert id --rejects bad.csv
-    forebay load bad.csv --into app.db --table topics --upsert id     # after mending it
+  A large export, compressed, with what does not fit set aside, then mended:
+    forebay load topics.csv.gz --into app.db --table topics --upsert id \\
+        --rejects bad.csv
+    forebay load bad.csv --into app.db --table topics --upsert id
 
   From a program that prints JSON lines:
-    program | forebay load - --format ndjson --into app.db --table events --create --json
+    program | forebay load - --format ndjson --into app.db --table events \\
+        --create --json
 
 Values:
-  csv, tsv  Types follow the table's columns. In a column of numbers an empty field is NULL and anything
-            that is no number is rejected; in a column of texts (and in one without a type) a field is the
-            text that it is, also when it is empty. The first line names the columns, unless --columns does.
-  tsv       Tabs end fields and line ends end records. Quotes and backslashes are plain characters.
-  ndjson    Values have their JSON types; true and false are 1 and 0, or words in a column of texts; nested
-            values are stored as JSON text. A field that a line does not have is a column that is not
-            mentioned: its default for a new row, untouched in an old one. null is NULL.
-  All       Text must be UTF-8 without NUL characters. Blank lines are skipped. Names of columns are compared
-            without regard to case. A row is at most max_row_bytes long (1 MiB; --config).
+  csv, tsv  The first line names the columns, unless --columns does. Types follow
+            the table's columns: where numbers belong, an empty field is NULL,
+            and what is no number is rejected; elsewhere a field is the text
+            that it is, also when it is empty.
+  tsv       Tabs end fields, line ends end records. Quotes and backslashes are
+            plain characters.
+  ndjson    Values have their JSON types. true and false are 1 and 0, or words
+            in a column of texts; nested values are stored as JSON text; null is
+            NULL. A column that a line does not mention keeps its value, or in a
+            new row has its default.
+  all       Text is UTF-8 without NUL characters. Blank lines are skipped. Names
+            of columns are compared without regard to case. A row has at most
+            max_row_bytes, which is 1 MiB (--config).
 
-Rejected lines are told on standard error, the first ten of them; --rejects keeps all, as they were, each below
-a line that begins with #forebay: and tells its line number and the reason. Such a file can be loaded like any other.
+Rejected lines:
+  The first ten are told on standard error. --rejects keeps all of them as they
+  were, each below a line that begins with #forebay: and tells its line number
+  and the reason. Such a file can be loaded like any other.
 
-Ctrl-C and SIGTERM end the load in good order: what was read is committed and reported. A second one stops it at
-once; what was committed by then stays.
+Signals:
+  Ctrl-C and SIGTERM end the load in good order: what was read is committed and
+  reported. A second one stops it at once; what was committed by then stays.
 
 Exit codes:
-  0  every record is in the table
-  1  some records were rejected, all others are in the table
-  2  wrong arguments
-  3  failed; the message says why, the summary what was committed
+  0         every record is in the table
+  1         some records were rejected, all others are in the table
+  2         wrong arguments
+  3         failed; the message says why, the summary what was committed
   130, 143  ended by Ctrl-C or SIGTERM, in good order";
 
 const COMPLETIONS_HELP: &str = "\

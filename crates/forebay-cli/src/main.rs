@@ -39,7 +39,13 @@ fn man(subcommand: Option<&str>) -> Result<Exit> {
             found.ok_or_else(|| Failure::new(format!("there is no subcommand {name}")))?
         }
     };
-    print(|out| clap_mangen::Man::new(page).render(out))
+    print(|out| {
+        let mut text = Vec::new();
+        clap_mangen::Man::new(page).render(&mut text)?;
+        // The notes have lines of their own, which the page would otherwise fill up.
+        let text = String::from_utf8_lossy(&text).replace(".SH EXTRA\n", ".SH NOTES\n.nf\n");
+        out.write_all(text.as_bytes())
+    })
 }
 
 /// Prints to standard output.

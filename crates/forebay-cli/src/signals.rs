@@ -9,8 +9,8 @@ use signal_hook::low_level;
 use crate::failure::{Failure, Result};
 use crate::screen::Screen;
 
-/// Calls `first` with the number of the first signal. At the second, or when `first` says that nobody is there to
-/// end anything, the process exits.
+/// Calls `first` with the number of the first signal. At the second, or when `first` says that there is nothing
+/// to end in good order, the process exits.
 ///
 /// # Errors
 ///

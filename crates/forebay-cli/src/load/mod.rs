@@ -16,7 +16,7 @@ mod waiting;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -47,12 +47,16 @@ enum Event {
 /// When the load could not begin. What went wrong later is told with the summary.
 pub fn run(args: &args::Load, screen: &Screen) -> Result<Exit> {
     let (events, happened) = mpsc::channel();
-    // Before anything is written, so that there is no moment at which a signal would lose something.
+    // Until the first record is read there is nothing to end in good order.
+    let reading = Arc::new(AtomicBool::new(false));
     signals::watch(screen, {
-        let events = events.clone();
-        move |signal| events.send(Event::Signal(signal)).is_ok()
+        let (events, reading) = (events.clone(), Arc::clone(&reading));
+        move |signal| {
+            reading.load(Ordering::Relaxed) && events.send(Event::Signal(signal)).is_ok()
+        }
     })?;
     let mut job = Job::begin(args, screen)?;
+    reading.store(true, Ordering::Relaxed);
     let buffer = job.buffer.clone();
     let begun = Instant::now();
     let before = buffer.stats();
