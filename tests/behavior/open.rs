@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use forebay::{Config, Durability, Error, ErrorKind, WriteBuffer};
 use rusqlite::Connection;
-use support::{Mount, Scratch};
+use support::{Log, Mount, Scratch};
 
 const TABLE: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v)";
 
@@ -234,6 +234,26 @@ fn opening_waits_for_a_lock_that_is_released_in_time() {
     std::thread::scope(|scope| {
         let opening = scope.spawn(|| WriteBuffer::open(&path).map(drop));
         std::thread::yield_now();
+        other.execute_batch("COMMIT").unwrap();
+        opening.join().unwrap().unwrap();
+    });
+    assert_eq!(journal_mode(&path), "wal");
+}
+
+#[test]
+fn opening_waits_for_whoever_writes_to_a_database_that_is_not_in_wal_mode_yet() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch(TABLE).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let log = Log::default();
+    let open = || WriteBuffer::open(&path).map(drop);
+    std::thread::scope(|scope| {
+        let opening = scope.spawn(|| tracing::subscriber::with_default(log.subscriber(), open));
+        while !log.text().contains("has waited 0.1s for the lock of") {
+            std::thread::yield_now();
+        }
         other.execute_batch("COMMIT").unwrap();
         opening.join().unwrap().unwrap();
     });

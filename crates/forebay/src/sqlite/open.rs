@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
@@ -61,18 +61,7 @@ pub(super) fn open(
             "the file may only be read: its permissions must let this user write",
         ));
     }
-    set_up(&connection, path, settings)?;
-    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
-    let files = Files::watch(&mut connection, path, settings.max_wal_bytes, waiting)
-        .map_err(|error| explain(path, &error))?;
-    Ok((connection, files))
-}
-
-/// Sets what a write buffer needs, and reads it back: SQLite ignores some settings without a word.
-fn set_up(connection: &Connection, path: &Path, settings: &Settings) -> Result<()> {
-    let mode: String = connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(|error| explain(path, &error))?;
+    let mode = into_wal_mode(&connection, path, settings, signals)?;
     if mode != "wal" {
         return Err(cannot_open(
             path,
@@ -82,6 +71,40 @@ fn set_up(connection: &Connection, path: &Path, settings: &Settings) -> Result<(
             ),
         ));
     }
+    set_up(&connection, path, settings)?;
+    connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
+    let files = Files::watch(&mut connection, path, settings.max_wal_bytes, waiting)
+        .map_err(|error| explain(path, &error))?;
+    Ok((connection, files))
+}
+
+/// Puts the database into WAL mode, and returns the mode that it is in then. SQLite waits for no lock when the mode
+/// changes, which is once in a database's life: so whoever writes is waited for before it is tried again.
+fn into_wal_mode(
+    connection: &Connection,
+    path: &Path,
+    settings: &Settings,
+    signals: &Signals,
+) -> Result<String> {
+    let begun = Instant::now();
+    loop {
+        let mode =
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
+        match mode {
+            Err(error)
+                if fault::primary_code(&error) == rusqlite::ffi::SQLITE_BUSY
+                    && begun.elapsed() < settings.busy_timeout => {}
+            mode => return mode.map_err(|error| explain(path, &error)),
+        }
+        let waited = connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
+        waited.map_err(|error| explain(path, &error))?;
+        // Those who only read are not waited for by that.
+        signals.sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sets what a write buffer needs, and reads it back: SQLite ignores some settings without a word.
+fn set_up(connection: &Connection, path: &Path, settings: &Settings) -> Result<()> {
     let synchronous = match settings.durability {
         Durability::Normal => 1,
         Durability::Full => 2,
