@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -36,6 +37,7 @@ pub enum Command {
     #[command(after_help = MAN_HELP)]
     Man {
         /// The subcommand to print the page of; without it the page of forebay itself
+        #[arg(value_parser = ["load", "completions", "man"])]
         command: Option<String>,
     },
 }
@@ -56,7 +58,7 @@ pub struct Load {
     pub into: PathBuf,
 
     /// The table that the records go to
-    #[arg(long, value_name = "TABLE")]
+    #[arg(long, value_name = "TABLE", value_parser = NonEmptyStringValueParser::new())]
     pub table: String,
 
     /// What the input is made of; by default what the file's name says
@@ -67,13 +69,22 @@ pub struct Load {
     #[arg(long, value_name = "A,B,C", value_delimiter = ',')]
     pub columns: Option<Vec<String>>,
 
-    /// Make the table if it is not there (and the database), with types by the input's first records
+    /// What the fields of csv have between them, one character [default: ,]
+    #[arg(long, value_name = "CHARACTER", value_parser = delimiter)]
+    pub delimiter: Option<u8>,
+
+    /// Make the table if it is not there (and the database), with types by the input's first thousand records, or those
+    /// that come without a break of a second
     #[arg(long)]
     pub create: bool,
 
     /// Update the row that has the same key, where there is one, instead of inserting
     #[arg(long, value_name = "KEY", value_delimiter = ',')]
     pub upsert: Option<Vec<String>>,
+
+    /// Leave out records whose key, or another unique value, is in the table already
+    #[arg(long, conflicts_with = "upsert")]
+    pub ignore_duplicates: bool,
 
     /// Never overwrite a row that has a larger value in this column
     #[arg(long, value_name = "COLUMN", requires = "upsert")]
@@ -126,6 +137,14 @@ impl From<Durability> for forebay::Durability {
     }
 }
 
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"\\t" | b"\t" => Err("for tabs say --format tsv".to_owned()),
+        [byte] if byte.is_ascii_graphic() && *byte != b'"' => Ok(*byte),
+        _ => Err("it must be one character of ASCII, and not a quote".to_owned()),
+    }
+}
+
 const LOAD_HELP: &str = "\
 Examples:
   The states of all packages, from Debian's own log:
@@ -145,9 +164,11 @@ Examples:
 
 Values:
   csv, tsv  The first line names the columns, unless --columns does. Types follow
-            the table's columns: where numbers belong, an empty field is NULL,
-            and what is no number is rejected; elsewhere a field is the text
-            that it is, also when it is empty.
+            the table's columns: in one of INTEGER or REAL type an empty field is
+            NULL, and what is no number is rejected; in one of TEXT type, or of
+            none, a field is the text that it is, also when it is empty; in all
+            others (dates, decimals, booleans) an empty field is NULL, and SQLite
+            makes numbers of what looks like them.
   tsv       Tabs end fields, line ends end records. Quotes and backslashes are
             plain characters.
   ndjson    Values have their JSON types. true and false are 1 and 0, or words
@@ -165,13 +186,19 @@ Rejected lines:
 
 Signals:
   Ctrl-C and SIGTERM end the load in good order: what was read is committed and
-  reported. A second one stops it at once; what was committed by then stays.
+  reported, and up to which line that is. A second one stops it at once; what
+  was committed by then stays.
+
+Waiting:
+  While another process holds the database's lock, or the disk is full, the load
+  waits and says so; retry.give_up in the settings (--config) ends that.
 
 Exit codes:
   0         every record is in the table
   1         some records were rejected, all others are in the table
   2         wrong arguments
   3         failed; the message says why, the summary what was committed
+  4         stopped at once by a second signal
   130, 143  ended by Ctrl-C or SIGTERM, in good order";
 
 const COMPLETIONS_HELP: &str = "\

@@ -4,10 +4,11 @@ use std::fmt;
 use std::process::ExitCode;
 
 /// Why a command stopped, for the person at the terminal: what was tried, why it failed, and what to do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Failure {
     message: String,
     hint: Option<String>,
+    exit: Exit,
 }
 
 /// A result with a [`Failure`].
@@ -16,7 +17,22 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 impl Failure {
     /// A failure with this text.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None }
+        Self { message: message.into(), hint: None, exit: Exit::Failed }
+    }
+
+    /// A failure that the arguments alone are the reason of.
+    pub fn of_arguments(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Arguments, ..Self::new(message) }
+    }
+
+    /// How a command that met it ends.
+    pub fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// What was tried and why it failed.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// Adds what to do about it.
@@ -43,6 +59,18 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What an error of the operating system means, without its number.
+pub fn because(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::NotFound => "there is no such file or folder".to_owned(),
+        ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        ErrorKind::PermissionDenied => "this user may not do that".to_owned(),
+        ErrorKind::StorageFull => "the disk is full".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// How a command ended. The numbers are part of what scripts rely on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -50,19 +78,26 @@ pub enum Exit {
     Success,
     /// Some lines of the input were rejected; all others are in the table.
     Rejected,
+    /// The arguments are wrong.
+    Arguments,
     /// It could not be done, or only in part; the message says what was.
     Failed,
+    /// A second signal stopped it at once.
+    Stopped,
     /// A signal ended it early, in good order: 128 and the signal's number, as shells have it.
     Interrupted(i32),
 }
 
 impl Exit {
-    /// The code that the shell sees. Wrong arguments are 2, by the argument parser.
+    /// The code that the shell sees.
     pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,
             Self::Rejected => 1,
+            // As the argument parser's own.
+            Self::Arguments => 2,
             Self::Failed => 3,
+            Self::Stopped => 4,
             Self::Interrupted(signal) => 128 + u8::try_from(signal).unwrap_or(0),
         }
     }

@@ -5,3 +5,4 @@ pub mod failure;
 pub mod load;
 pub mod screen;
 pub mod signals;
+pub mod words;

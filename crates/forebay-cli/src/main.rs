@@ -22,8 +22,8 @@ fn main() -> ExitCode {
     };
     let exit = ended.unwrap_or_else(|failure| {
         screen.end_progress();
-        screen.line(failure);
-        Exit::Failed
+        screen.line(&failure);
+        failure.exit()
     });
     exit.into()
 }
@@ -32,13 +32,9 @@ fn main() -> ExitCode {
 fn man(subcommand: Option<&str>) -> Result<Exit> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
-    let page = match subcommand {
-        None => command,
-        Some(name) => {
-            let found = command.find_subcommand(name).cloned();
-            found.ok_or_else(|| Failure::new(format!("there is no subcommand {name}")))?
-        }
-    };
+    // The argument parser takes no other.
+    let found = subcommand.and_then(|name| command.find_subcommand(name)).cloned();
+    let page = found.unwrap_or(command);
     print(|out| {
         let mut text = Vec::new();
         clap_mangen::Man::new(page).render(&mut text)?;

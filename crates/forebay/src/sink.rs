@@ -194,6 +194,7 @@ pub(crate) struct ColumnInfo {
     pub(crate) name: String,
     pub(crate) column_type: ColumnType,
     pub(crate) generated: bool,
+    pub(crate) has_default: bool,
 }
 
 /// What a column takes, and compares its values as.
@@ -246,6 +247,17 @@ impl TableInfo {
         writable.map(|column| (column.name.as_str(), column.column_type))
     }
 
+    /// Whether a row that does not mention this column gets something else than NULL there.
+    pub fn has_default(&self, column: &str) -> bool {
+        self.find_column(column).is_some_and(|column| column.has_default)
+    }
+
+    /// The columns that the database computes.
+    pub fn generated_columns(&self) -> impl Iterator<Item = &str> {
+        let generated = self.columns.iter().filter(|column| column.generated);
+        generated.map(|column| column.name.as_str())
+    }
+
     /// Adds a column of any type.
     #[must_use]
     pub fn column(self, name: impl Into<String>) -> Self {
@@ -255,7 +267,8 @@ impl TableInfo {
     /// Adds a column that compares its values as `column_type`.
     #[must_use]
     pub fn typed_column(mut self, name: impl Into<String>, column_type: ColumnType) -> Self {
-        self.columns.push(ColumnInfo { name: name.into(), column_type, generated: false });
+        let (name, generated, has_default) = (name.into(), false, false);
+        self.columns.push(ColumnInfo { name, column_type, generated, has_default });
         self
     }
 
@@ -266,7 +279,17 @@ impl TableInfo {
             name: name.into(),
             column_type: ColumnType::Any,
             generated: true,
+            has_default: false,
         });
+        self
+    }
+
+    /// Says that a row which does not mention a column gets something else than NULL there.
+    #[must_use]
+    pub fn with_default_on(mut self, column: &str) -> Self {
+        if let Some(column) = self.columns.iter_mut().find(|known| known.name == column) {
+            column.has_default = true;
+        }
         self
     }
 

@@ -1,18 +1,43 @@
 //! A table's columns, and what becomes of a field on its way into one.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use forebay::{ColumnType, TableInfo};
 use serde::{Serialize, Serializer};
 
 use crate::failure::{Failure, Result};
+use crate::words::listed;
 
 /// The columns that rows can be written to, in the table's order.
 pub struct Columns {
     table: String,
     names: Vec<String>,
     types: Vec<ColumnType>,
+    /// Whether a row that does not mention the column has something else than NULL in it.
+    has_default: Vec<bool>,
+    by_name: HashMap<String, usize>,
     key: Vec<usize>,
+    /// Columns that no row can be written to.
+    computed: Vec<String>,
+}
+
+/// Who names the fields of an input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// Its first line.
+    Header,
+    /// The option `--columns`.
+    Columns,
+}
+
+impl Naming {
+    fn subject(self) -> &'static str {
+        match self {
+            Self::Header => "the first line",
+            Self::Columns => "--columns",
+        }
+    }
 }
 
 /// A value for one column.
@@ -44,7 +69,15 @@ impl Columns {
     pub fn new(info: &TableInfo, key: &[String]) -> Self {
         let (names, types): (Vec<_>, Vec<_>) =
             info.columns().map(|(name, takes)| (name.to_owned(), takes)).unzip();
-        let mut columns = Self { table: info.name().to_owned(), names, types, key: Vec::new() };
+        let mut columns = Self {
+            table: info.name().to_owned(),
+            has_default: names.iter().map(|name| info.has_default(name)).collect(),
+            by_name: names.iter().cloned().zip(0..).collect(),
+            names,
+            types,
+            key: Vec::new(),
+            computed: info.generated_columns().map(str::to_owned).collect(),
+        };
         // A key column that is not there is the library's to refuse, which knows the indexes too.
         columns.key = key.iter().filter_map(|name| columns.find(name)).collect();
         columns
@@ -62,7 +95,8 @@ impl Columns {
 
     /// The column of this name, without regard to ASCII case.
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.names.iter().position(|known| known.eq_ignore_ascii_case(name))
+        let exactly = self.by_name.get(name).copied();
+        exactly.or_else(|| self.names.iter().position(|known| known.eq_ignore_ascii_case(name)))
     }
 
     /// The columns that an input's fields go to.
@@ -70,31 +104,67 @@ impl Columns {
     /// # Errors
     ///
     /// For a field that there is no column for, and for two that go to the same one.
-    pub fn positions(&self, fields: &[String]) -> Result<Vec<usize>> {
+    pub fn positions(&self, fields: &[String], naming: Naming) -> Result<Vec<usize>> {
         let mut positions = Vec::with_capacity(fields.len());
         for field in fields {
-            let position = self.find(field).ok_or_else(|| self.unknown(field))?;
+            let field = field.trim();
+            let position = self.find(field).ok_or_else(|| self.unknown(field, naming))?;
             if positions.contains(&position) {
-                return Err(Failure::new(format!("the input names the column `{field}` twice")));
+                let naming = naming.subject();
+                return Err(Failure::new(format!("{naming} names the column `{field}` twice")));
             }
             positions.push(position);
         }
         Ok(positions)
     }
 
-    fn unknown(&self, field: &str) -> Failure {
-        let (table, columns) = (&self.table, self.names.join(", "));
-        let failure = Failure::new(format!(
-            "{table} has no column `{field}`, which the input names; its columns are {columns}"
-        ));
-        if [';', '\t', ',', '|'].into_iter().any(|separator| field.contains(separator)) {
-            failure.hint("is the input in another format? The fields of csv have commas between them, those of tsv tabs")
-        } else {
-            failure.hint(
-                "where the input has no header line, name its fields with --columns; to leave some out, select them \
-                 before (cut, csvcut, jq)",
-            )
+    fn unknown(&self, field: &str, naming: Naming) -> Failure {
+        let (table, naming_is) = (&self.table, naming.subject());
+        if self.computed.iter().any(|name| name.eq_ignore_ascii_case(field)) {
+            return Failure::new(format!(
+                "the column `{field}` of {table}, which {naming_is} names, is computed by the database"
+            ))
+            .hint("leave it out of the input: select the other fields before (cut, csvcut, jq)");
         }
+        let columns = self.listed();
+        let failure = Failure::new(format!(
+            "{table} has no column `{field}`, which {naming_is} names; its columns are {columns}"
+        ));
+        match naming {
+            Naming::Columns => failure,
+            _ if [';', '\t', ',', '|'].into_iter().any(|separator| field.contains(separator)) => {
+                failure.hint(
+                    "is the input in another format? The fields of csv have commas between them, those of tsv tabs",
+                )
+            }
+            Naming::Header => failure.hint(
+                "where the input has no header line, name its fields with --columns; to leave some out, select the \
+                 others before (cut, csvcut, jq)",
+            ),
+        }
+    }
+
+    /// The names, as many as a message should list.
+    pub fn listed(&self) -> String {
+        listed(self.names.iter().map(String::as_str))
+    }
+
+    /// The cells of a row to be inserted, with NULL for the columns that it does not mention and that have no other
+    /// default: the same to the database, and rows with different fields can go in one statement.
+    pub fn filled<'a>(&self, cells: Vec<(usize, Cell<'a>)>) -> Vec<(usize, Cell<'a>)> {
+        if !self.key.is_empty() || cells.len() == self.names.len() {
+            return cells;
+        }
+        let mut given = cells.into_iter().peekable();
+        let mut filled = Vec::with_capacity(self.names.len());
+        for (column, has_default) in self.has_default.iter().enumerate() {
+            match given.next_if(|(given, _)| *given == column) {
+                Some(cell) => filled.push(cell),
+                None if *has_default => {}
+                None => filled.push((column, Cell::Null)),
+            }
+        }
+        filled
     }
 
     /// Whether the column tells rows apart.
@@ -124,8 +194,17 @@ impl Columns {
         match takes {
             ColumnType::Integer => integer(number),
             ColumnType::Real => real(number),
-            // Dates are declared as what counts as a number here: the database has rules for them.
-            _ => Ok(number.parse().map_or(Cell::Text(text.into()), Cell::Integer)),
+            // Dates and booleans are declared as what counts as a number here: the database has rules for them.
+            _ => match (number.parse::<i64>(), number.parse::<f64>()) {
+                (Ok(number), _) => Ok(Cell::Integer(number)),
+                (_, Ok(real))
+                    if real.is_infinite()
+                        && number.ends_with(|last: char| last.is_ascii_digit()) =>
+                {
+                    Err("the number does not fit a 64-bit float")
+                }
+                _ => Ok(Cell::Text(text.into())),
+            },
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `--create`: which columns a table for this input has, by its first records.
 
 use std::fmt::Write as _;
-use std::io::{self, Cursor, Read};
+use std::io::Cursor;
+use std::time::Duration;
 
 use forebay::WriteBuffer;
 use memchr::{memchr_iter, memrchr};
@@ -11,110 +12,115 @@ use crate::failure::{Failure, Result};
 use crate::load::header::Header;
 use crate::load::input::{Input, cannot_read_on};
 use crate::load::records::{Format, Item, Record, Records};
-use crate::load::row::{Object, count};
+use crate::load::row::Object;
 use crate::screen::Screen;
+use crate::words::{count, listed};
 
 const SAMPLE_RECORDS: usize = 1_000;
 const SAMPLE_BYTES: usize = 1024 * 1024;
 
-/// The first bytes of an input.
-#[derive(Default)]
-pub(super) struct Sample {
-    bytes: Vec<u8>,
-    /// There is nothing behind them.
-    whole: bool,
+/// How long the first records may keep the others waiting, once there are some.
+const SAMPLE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a table for an input would be.
+pub(super) struct Plan {
+    sample: Vec<u8>,
+    input: String,
+    table: String,
+    key: Vec<String>,
+    columns: Result<Inference>,
 }
 
-impl Sample {
-    /// Reads as much as `--create` looks at.
-    pub(super) fn take(input: &mut Input) -> Result<Self> {
-        let mut sample = Self::default();
+impl Plan {
+    /// Looks at the first records of an input, which are to be read again.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    pub(super) fn make(args: &args::Load, input: &mut Input) -> Result<Self> {
+        let mut sample = Vec::new();
         let mut lines = 0;
-        let mut chunk = vec![0; 64 * 1024];
-        while sample.bytes.len() < SAMPLE_BYTES && lines <= SAMPLE_RECORDS {
-            match input.source.read(&mut chunk) {
-                Ok(0) => {
-                    sample.whole = true;
-                    break;
+        let mut whole = false;
+        while sample.len() < SAMPLE_BYTES && lines <= SAMPLE_RECORDS && !whole {
+            match input.feed.next_within(SAMPLE_PATIENCE) {
+                Ok(Some(chunk)) => {
+                    whole = chunk.is_empty();
+                    lines += memchr_iter(b'\n', &chunk).count();
+                    sample.extend_from_slice(&chunk);
                 }
-                Ok(bytes) => {
-                    lines += memchr_iter(b'\n', &chunk[..bytes]).count();
-                    sample.bytes.extend_from_slice(&chunk[..bytes]);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A slow program writes into the pipe: what is there must do.
+                Ok(None) if lines > 1 => break,
+                Ok(None) => {}
                 Err(error) => return Err(cannot_read_on(&input.name, lines as u64, &error)),
             }
         }
-        Ok(sample)
+        let columns = Inference::of(args, input, &sample, whole);
+        let (input, table) = (input.name.clone(), args.table.clone());
+        let key = args.upsert.clone().unwrap_or_default();
+        Ok(Self { sample, input, table, key, columns })
     }
 
-    /// The whole input.
-    pub(super) fn followed_by(self, rest: impl Read) -> impl Read {
-        Cursor::new(self.bytes).chain(rest)
+    /// What was read.
+    pub(super) fn into_sample(self) -> Vec<u8> {
+        self.sample
     }
 
-    /// The lines that are whole.
-    fn lines(&self) -> &[u8] {
-        match memrchr(b'\n', &self.bytes) {
-            Some(end) if !self.whole => &self.bytes[..=end],
-            _ => &self.bytes,
+    /// Whether a table can be made.
+    ///
+    /// # Errors
+    ///
+    /// When the records call for none, or do not have the key.
+    pub(super) fn check(&self) -> Result<&Inference> {
+        let Self { input, table, key, .. } = self;
+        let cannot = |why: &str| Failure::new(format!("cannot make the table {table}: {why}"));
+        let inference = self.columns.as_ref().map_err(Failure::clone)?;
+        if inference.columns.is_empty() {
+            return Err(cannot(&format!("{input} holds no record")));
+        }
+        if inference.names().any(str::is_empty) {
+            return Err(cannot(&format!("a field of {input} has no name")));
+        }
+        let names: Vec<_> = inference.names().map(str::to_ascii_lowercase).collect();
+        if let Some(twice) = (1..names.len()).find(|&at| names[..at].contains(&names[at])) {
+            return Err(cannot(&format!("{input} has two fields of the name `{}`", names[twice])));
+        }
+        if let Some(name) = inference.doubtful_name() {
+            let hint = if of_text(name) == Seen::Texts {
+                "is the delimiter another one? Say --delimiter ';', or --format tsv for tabs"
+            } else {
+                "where the input has no header line, name its fields with --columns"
+            };
+            let why = format!("{input} names a field `{name}`, which looks like no name");
+            return Err(cannot(&why).hint(hint));
+        }
+        let is_there = |key: &&String| inference.names().any(|name| name.eq_ignore_ascii_case(key));
+        match key.iter().find(|key| !is_there(key)) {
+            None => Ok(inference),
+            Some(missing) => {
+                let names = listed(inference.columns.iter().map(|(name, _)| name.as_str()));
+                Err(cannot(&format!(
+                    "its key `{missing}` is not a field of {input}, which has {names}"
+                )))
+            }
         }
     }
-}
 
-/// Makes the table that the sample calls for, and says what it is.
-///
-/// # Errors
-///
-/// When the sample holds no record, or not the key.
-pub(super) fn create_table(
-    args: &args::Load,
-    buffer: &WriteBuffer,
-    screen: &Screen,
-    sample: &Sample,
-    input: &str,
-    format: Format,
-) -> Result<()> {
-    let source = Box::new(Cursor::new(sample.lines().to_vec()));
-    let mut records = Records::new(input, source, format, sample.bytes.len());
-    let names = match (&args.columns, format) {
-        (Some(names), _) => names.clone(),
-        (None, Format::Ndjson) => Vec::new(),
-        (None, _) => Header::read(&mut records, input)?.names,
-    };
-    let mut inference = Inference::new(names, args.columns.is_some());
-    while inference.records < SAMPLE_RECORDS {
-        match records.read()? {
-            Some(Item::Record(record)) => inference.see(format, &record),
-            // It may go on behind the sample.
-            Some(Item::Broken { .. }) if !sample.whole => break,
-            Some(Item::Broken { .. }) => {}
-            None => break,
+    /// Makes the table and says what it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check), and when the database refuses.
+    pub(super) fn create_table(&self, buffer: &WriteBuffer, screen: &Screen) -> Result<()> {
+        let inference = self.check()?;
+        if let Err(error) = buffer.execute(&inference.statement(&self.table, &self.key)) {
+            // Several loads may begin at once: the first makes the table.
+            return buffer.describe(&self.table).map(drop).map_err(|_| error.into());
         }
+        let records = count(inference.records as u64, "record");
+        let told = inference.told(&self.table, &self.key);
+        screen.line(format_args!("created table {told}, by the first {records}"));
+        Ok(())
     }
-    let cannot = |why: &str| Failure::new(format!("cannot make the table {}: {why}", args.table));
-    if inference.columns.is_empty() {
-        return Err(cannot(&format!("{input} holds no record")));
-    }
-    let key = args.upsert.as_deref().unwrap_or_default();
-    let is_there = |key: &&String| inference.names().any(|name| name.eq_ignore_ascii_case(key));
-    if let Some(missing) = key.iter().find(|key| !is_there(key)) {
-        let names: Vec<_> = inference.names().collect();
-        let names = names.join(", ");
-        return Err(cannot(&format!(
-            "its key {missing} is not a field of {input}, which has {names}"
-        )));
-    }
-    if let Err(error) = buffer.execute(&inference.statement(&args.table, key)) {
-        // Several loads may begin at once: the first makes the table.
-        return buffer.describe(&args.table).map(drop).map_err(|_| error.into());
-    }
-    let records = count(inference.records as u64, "record");
-    screen.line(format_args!(
-        "created table {}, by the first {records}",
-        inference.told(&args.table, key)
-    ));
-    Ok(())
 }
 
 /// What the values of a column have been so far.
@@ -148,18 +154,55 @@ impl Seen {
 }
 
 /// The columns that the records seen so far call for.
-struct Inference {
+pub(super) struct Inference {
     columns: Vec<(String, Seen)>,
     /// No column is added.
     closed: bool,
+    /// The names come from the input's first line.
+    has_header: bool,
     records: usize,
 }
 
 impl Inference {
+    /// By the start of an input, or by the `whole` of it.
+    fn of(args: &args::Load, input: &Input, sample: &[u8], whole: bool) -> Result<Self> {
+        let (format, given) = (input.format, &args.columns);
+        // The last line may go on behind the sample.
+        let end = memrchr(b'\n', sample).filter(|_| !whole).map_or(sample.len(), |at| at + 1);
+        let source = Box::new(Cursor::new(sample[..end].to_vec()));
+        let mut records = Records::new(&input.name, source, format, sample.len())
+            .delimited(args.delimiter.unwrap_or(b','));
+        let names = match (given, format) {
+            (Some(names), _) => names.iter().map(|name| name.trim().to_owned()).collect(),
+            (None, Format::Ndjson) => Vec::new(),
+            (None, _) => Header::read(&mut records, &input.name)?.names,
+        };
+        let mut inference = Self::new(names, given.is_some());
+        inference.has_header = given.is_none() && format != Format::Ndjson;
+        while inference.records < SAMPLE_RECORDS {
+            match records.read()? {
+                Some(Item::Record(record)) => inference.see(format, &record),
+                // So may a record.
+                Some(Item::Broken { .. }) if !whole => break,
+                Some(Item::Broken { .. }) => {}
+                None => break,
+            }
+        }
+        Ok(inference)
+    }
+
     /// Begins with the columns that are known by name.
     fn new(names: Vec<String>, closed: bool) -> Self {
         let columns = names.into_iter().map(|name| (name, Seen::Nothing)).collect();
-        Self { columns, closed, records: 0 }
+        Self { columns, closed, has_header: false, records: 0 }
+    }
+
+    /// A name that is rather a value, or several: the first line names no fields, or the delimiter is another.
+    fn doubtful_name(&self) -> Option<&str> {
+        let is_value = |name: &&str| of_text(name) != Seen::Texts;
+        let is_several =
+            |name: &&str| self.columns.len() == 1 && name.contains([';', '\t', '|', ',']);
+        self.names().find(|name| self.has_header && (is_value(name) || is_several(name)))
     }
 
     fn names(&self) -> impl Iterator<Item = &str> {

@@ -35,14 +35,19 @@ impl Header {
         };
         let mut names = Vec::with_capacity(record.len());
         for (position, field) in record.fields().enumerate() {
-            let name =
-                std::str::from_utf8(&record.text()[field]).map(str::trim).unwrap_or_default();
-            if name.is_empty() || name.contains('\0') {
+            let wrong = |what: &str, hint: &str| {
                 let (number, line) = (position + 1, record.line);
-                return Err(Failure::new(format!(
-                "{input} line {line}, which names the fields: field {number} has no name that can be read"
-            ))
-            .hint("where the input has no header line, name its fields with --columns"));
+                let message =
+                    format!("{input} line {line}, which names the fields: field {number} {what}");
+                Failure::new(message).hint(hint)
+            };
+            let name = std::str::from_utf8(&record.text()[field]).map_err(|_| {
+                wrong("is not UTF-8", "convert the input: iconv -f LATIN1 -t UTF-8 FILE")
+            })?;
+            let name = name.trim();
+            if name.is_empty() || name.contains('\0') {
+                let hint = "where the input has no header line, name its fields with --columns";
+                return Err(wrong("has no name", hint));
             }
             names.push(name.to_owned());
         }

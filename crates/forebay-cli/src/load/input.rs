@@ -8,8 +8,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, because};
+use crate::load::feed::Feed;
 use crate::load::records::Format;
+
+const SAY_FORMAT: &str = "say --format ndjson, --format csv or --format tsv";
 
 /// Bytes that tell what an input is.
 const MAGIC: usize = 16;
@@ -22,8 +25,10 @@ pub struct Input {
     pub size: Option<u64>,
     /// Bytes of that read so far.
     pub read: Arc<AtomicU64>,
+    /// What it is made of.
+    pub format: Format,
     /// What it holds.
-    pub source: Box<dyn Read + Send>,
+    pub feed: Feed,
 }
 
 /// What the bytes of an input are packed in.
@@ -35,15 +40,21 @@ enum Packing {
 }
 
 impl Input {
-    /// Opens a file, or standard input for `-`.
+    /// Opens a file, or standard input for `-`. Its name tells what it is made of, unless `format` does.
     ///
     /// # Errors
     ///
-    /// When it cannot be read, or is something that no record can be in.
-    pub fn open(path: &Path) -> Result<Self> {
+    /// When it cannot be read, is something that no record can be in, or nothing tells its format.
+    pub fn open(path: &Path, format: Option<Format>) -> Result<Self> {
         let read = Arc::new(AtomicU64::new(0));
         let (name, size, bytes): (String, Option<u64>, Box<dyn Read + Send>) =
             if path == Path::new("-") {
+                if format.is_none() {
+                    return Err(Failure::of_arguments(
+                        "standard input has no name that tells its format",
+                    )
+                    .hint(SAY_FORMAT));
+                }
                 ("standard input".to_owned(), None, Box::new(io::stdin()))
             } else {
                 let name = path.display().to_string();
@@ -51,7 +62,7 @@ impl Input {
                 let file = File::open(path).map_err(failed)?;
                 let about = file.metadata().map_err(failed)?;
                 if about.is_dir() {
-                    return Err(Failure::new(format!("cannot read {name}: it is a directory")));
+                    return Err(Failure::new(format!("cannot read {name}: it is a folder")));
                 }
                 let size = about.is_file().then_some(about.len());
                 (name, size, Box::new(file))
@@ -59,6 +70,10 @@ impl Input {
         let mut bytes = Counted { bytes, read: Arc::clone(&read) };
         let start = first_bytes(&mut bytes).map_err(|error| cannot_read(&name, &error))?;
         let packing = packing(&name, &start)?;
+        let format = format.or_else(|| format_of(path)).ok_or_else(|| {
+            Failure::of_arguments(format!("cannot tell the format of {name} by its name"))
+                .hint(SAY_FORMAT)
+        })?;
         let bytes = Cursor::new(start).chain(bytes);
         let source: Box<dyn Read + Send> = match packing {
             Packing::None => Box::new(bytes),
@@ -68,23 +83,18 @@ impl Input {
                 Box::new(decoder.map_err(|error| cannot_read(&name, &error))?)
             }
         };
-        Ok(Self { name, size, read, source })
+        let feed = Feed::of(source).map_err(|error| cannot_read(&name, &error))?;
+        Ok(Self { name, size, read, format, feed })
     }
 }
 
-/// What went wrong with reading, said so that the user knows what to do.
-pub(super) fn cannot_read(name: &str, error: &io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::NotFound => {
-            Failure::new(format!("cannot read {name}: there is no such file"))
-        }
-        _ => Failure::new(format!("cannot read {name}: {error}")),
-    }
+fn cannot_read(name: &str, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot read {name}: {}", because(error)))
 }
 
-/// The same for an error after so many lines.
+/// What went wrong with reading after so many lines, said so that the user knows what to do.
 pub(super) fn cannot_read_on(name: &str, lines: u64, error: &io::Error) -> Failure {
-    let place = if lines == 0 { "at its start".to_owned() } else { format!("behind line {lines}") };
+    let place = if lines == 0 { "at its start".to_owned() } else { format!("after line {lines}") };
     match error.kind() {
         io::ErrorKind::UnexpectedEof => {
             Failure::new(format!("{name} is cut off {place}: its compressed data ends too early"))
@@ -93,7 +103,7 @@ pub(super) fn cannot_read_on(name: &str, lines: u64, error: &io::Error) -> Failu
         io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
             Failure::new(format!("cannot decompress {name} {place}: {error}"))
         }
-        _ => Failure::new(format!("cannot read {name} {place}: {error}")),
+        _ => Failure::new(format!("cannot read {name} {place}: {}", because(error))),
     }
 }
 
@@ -135,7 +145,7 @@ fn packing(name: &str, start: &[u8]) -> Result<Packing> {
 }
 
 /// The format that a file's name tells, with `.gz` and `.zst` looked through.
-pub fn format_of(path: &Path) -> Option<Format> {
+fn format_of(path: &Path) -> Option<Format> {
     let inner: PathBuf = match extension(path)?.as_str() {
         "gz" | "zst" | "zstd" => path.with_extension(""),
         _ => path.to_owned(),

@@ -3,10 +3,13 @@
 //! Rows are decided in the order in which they were submitted, so the front of the queue is always the next.
 
 use std::collections::VecDeque;
+use std::path::Path;
 
 use forebay::{ErrorKind, Receipt};
 
+use crate::failure::Result;
 use crate::load::rejects::Rejects;
+use crate::load::summary::Summary;
 
 /// Rows that are not decided yet, and what became of the others.
 pub(super) struct Ledger {
@@ -18,7 +21,12 @@ pub(super) struct Ledger {
     /// Records read.
     pub(super) read: u64,
     /// Of them, those that never became rows.
-    pub(super) refused: u64,
+    refused: u64,
+    /// The line of the last record read, and the last of those before which all are decided.
+    read_lines: u64,
+    decided_lines: u64,
+    /// A row was not written: the lines behind it do not count as decided.
+    is_broken_off: bool,
 }
 
 struct Waiting {
@@ -30,19 +38,30 @@ struct Waiting {
 impl Ledger {
     /// Begins with nothing.
     pub(super) fn new(rejects: Rejects) -> Self {
-        Self { waiting: VecDeque::new(), lines: VecDeque::new(), rejects, read: 0, refused: 0 }
+        Self {
+            waiting: VecDeque::new(),
+            lines: VecDeque::new(),
+            rejects,
+            read: 0,
+            refused: 0,
+            read_lines: 0,
+            decided_lines: 0,
+            is_broken_off: false,
+        }
     }
 
     /// A record that cannot be a row.
     pub(super) fn refuse(&mut self, line: u64, raw: &[u8], why: &dyn std::fmt::Display) {
         self.read += 1;
         self.refused += 1;
+        self.read_lines = line;
         self.rejects.add(line, raw, why);
     }
 
     /// A row that the buffer has accepted.
     pub(super) fn submitted(&mut self, line: u64, raw: &[u8], receipt: Receipt) {
         self.read += 1;
+        self.read_lines = line;
         let bytes = if self.rejects.keeps_lines() { raw.len() } else { 0 };
         self.lines.extend(&raw[..bytes]);
         self.waiting.push_back(Waiting { receipt, line, bytes });
@@ -56,6 +75,8 @@ impl Ledger {
         {
             let Waiting { line, bytes, .. } = *first;
             let raw = self.lines.drain(..bytes);
+            self.is_broken_off |=
+                matches!(&decided, Err(error) if error.kind() != ErrorKind::Rejected);
             match decided {
                 Ok(()) => drop(raw),
                 Err(error) if interrupted && error.kind() == ErrorKind::Unwritten => drop(raw),
@@ -64,7 +85,28 @@ impl Ledger {
                     self.rejects.add(line, &raw, &format_args!("{error:#}"));
                 }
             }
+            if !self.is_broken_off {
+                self.decided_lines = line;
+            }
             self.waiting.pop_front();
         }
+    }
+
+    /// Looks a last time, when all rows are decided, and sums up.
+    ///
+    /// # Errors
+    ///
+    /// When the rejects file cannot be written.
+    pub(super) fn finish(&mut self, interrupted: bool, summary: &mut Summary) -> Result<()> {
+        self.settle(interrupted);
+        if !self.is_broken_off {
+            self.decided_lines = self.read_lines;
+        }
+        let finished = self.rejects.finish();
+        summary.read = self.read;
+        summary.rejected = self.refused;
+        summary.decided_lines = self.decided_lines;
+        summary.rejects = self.rejects.file().map(Path::to_owned);
+        finished
     }
 }

@@ -3,33 +3,39 @@
 
 pub mod columns;
 mod create;
+pub mod feed;
 mod header;
 pub mod input;
 mod job;
 mod ledger;
+mod paths;
 pub mod records;
 mod rejects;
 pub mod row;
+mod settings;
 mod summary;
 mod waiting;
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use forebay::{Health, WriteBuffer};
+use parking_lot::Mutex;
 
 use self::job::Job;
-use self::summary::{Summary, grouped};
+use self::ledger::Ledger;
+use self::summary::Summary;
 use self::waiting::Waiting;
 use crate::args;
 use crate::failure::{Exit, Failure, Result};
 use crate::screen::Screen;
 use crate::signals;
+use crate::words::grouped;
 
 /// How often the progress is shown.
 const TICK: Duration = Duration::from_millis(200);
@@ -49,11 +55,9 @@ pub fn run(args: &args::Load, screen: &Screen) -> Result<Exit> {
     let (events, happened) = mpsc::channel();
     // Until the first record is read there is nothing to end in good order.
     let reading = Arc::new(AtomicBool::new(false));
-    signals::watch(screen, {
+    let signalled = signals::watch(screen, {
         let (events, reading) = (events.clone(), Arc::clone(&reading));
-        move |signal| {
-            reading.load(Ordering::Relaxed) && events.send(Event::Signal(signal)).is_ok()
-        }
+        move |signal| reading.load(Ordering::Relaxed) && events.send(Event::Signal(signal)).is_ok()
     })?;
     let mut job = Job::begin(args, screen)?;
     reading.store(true, Ordering::Relaxed);
@@ -66,15 +70,16 @@ pub fn run(args: &args::Load, screen: &Screen) -> Result<Exit> {
     screen.begin_progress(job.size);
     let reader = thread::Builder::new().name("reader".to_owned());
     let reader = reader.spawn(move || {
-        let read = job.pump();
+        let read = catch_unwind(AssertUnwindSafe(|| job.pump()));
+        let bug = || Err(Failure::new("the thread that reads panicked, which is a bug in forebay"));
         // The main thread is there until it has heard of this.
-        let _ = events.send(Event::Read(read));
+        let _ = events.send(Event::Read(read.unwrap_or_else(|_| bug())));
     });
     reader.map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
 
-    let ended = wait(&happened, screen, &buffer, &bytes);
-    let (read, signal) = match ended {
-        Event::Read(read) => (read, None),
+    let (read, signal) = match wait(&happened, screen, &buffer, &bytes, &ledger) {
+        // Ctrl-C also ends whoever wrote into the pipe: the end of the input may be heard of first.
+        Event::Read(read) => (read, signalled.signal()),
         Event::Signal(signal) => {
             screen.line("ending: what was read is being committed; once more stops at once");
             (Ok(()), Some(signal))
@@ -84,24 +89,22 @@ pub fn run(args: &args::Load, screen: &Screen) -> Result<Exit> {
     screen.end_progress();
     let after = closed.map_or_else(|_| buffer.stats(), |report| report.stats);
     // The reader holds the ledger only while it hands over a row, which a closed buffer refuses.
-    let mut ledger = ledger.lock();
-    ledger.settle(signal.is_some());
-    let finished = ledger.rejects.finish();
-    summary.read = ledger.read;
-    summary.rejected = ledger.refused;
-    summary.rejects = ledger.rejects.file().map(Path::to_owned);
+    let finished = ledger.lock().finish(signal.is_some(), &mut summary);
     summary.interrupted = signal.is_some();
     summary.count(&before, &after);
     summary.time(begun.elapsed());
-    print(&summary, args.json);
-    if let Health::Failed(cause) = buffer.health() {
-        return Err(cause.into());
+    let failed = match buffer.health() {
+        Health::Failed(cause) => Some(Failure::from(cause)),
+        _ => read.and(finished).err(),
+    };
+    summary.error = failed.as_ref().map(|failure| failure.message().to_owned());
+    print(&summary, args.json)?;
+    if let Some(failure) = failed {
+        return Err(failure);
     }
-    read?;
-    finished?;
     Ok(match signal {
+        _ if summary.unwritten + summary.unknown > 0 => Exit::Failed,
         Some(signal) => Exit::Interrupted(signal),
-        None if summary.unwritten + summary.unknown > 0 => Exit::Failed,
         None if summary.rejected > 0 => Exit::Rejected,
         None => Exit::Success,
     })
@@ -113,35 +116,41 @@ fn wait(
     screen: &Screen,
     buffer: &WriteBuffer,
     bytes: &AtomicU64,
+    ledger: &Mutex<Ledger>,
 ) -> Event {
     let begun = Instant::now();
     let mut waiting = Waiting::new();
     loop {
-        match happened.recv_timeout(TICK) {
-            Ok(event) => return event,
-            Err(RecvTimeoutError::Disconnected) => {
-                return Event::Read(Err(Failure::new("the reading thread panicked")));
-            }
-            Err(RecvTimeoutError::Timeout) => {}
+        if let Ok(event) = happened.recv_timeout(TICK) {
+            return event;
+        }
+        // Where lines come slowly the reader does not look for long.
+        if let Some(mut ledger) = ledger.try_lock() {
+            ledger.settle(false);
         }
         let stats = buffer.stats();
         let rows = stats.committed + stats.superseded;
         let rate = rows as f64 / begun.elapsed().as_secs_f64();
-        let mut message = format!("{} rows, {} rows/s", grouped(rows), grouped(rate as u64));
-        if let Some(what) = waiting.look(&stats, &buffer.health()) {
-            message.push_str(", ");
-            message.push_str(&what);
-        }
+        let rows = format!("{} rows, {} rows/s", grouped(rows), grouped(rate as u64));
+        let message = match waiting.look(&stats, &buffer.health()) {
+            Some(what) => format!("{what}; {rows}"),
+            None => rows,
+        };
         screen.progress(bytes.load(Ordering::Relaxed), message);
     }
 }
 
-fn print(summary: &Summary, json: bool) {
+fn print(summary: &Summary, json: bool) -> Result<()> {
     let text = if json {
         serde_json::to_string(summary).unwrap_or_default() + "\n"
     } else {
         summary.to_string()
     };
-    // Whoever closed standard output does not want it.
-    let _ = io::stdout().write_all(text.as_bytes());
+    match io::stdout().write_all(text.as_bytes()) {
+        // Whoever closed standard output does not want it.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(format!("cannot write to standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
 }

@@ -111,8 +111,12 @@ pub struct Records {
     /// Lines before `ahead`.
     lines: u64,
     begun: bool,
-    comments: bool,
+    /// Whether it is a rejects file.
+    is_explained: bool,
+    comments: u64,
     csv: csv_core::Reader,
+    /// Bytes of `ahead` that the last record which did not end reached over, in quotes at each of their newlines.
+    open: usize,
     text: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -152,6 +156,8 @@ impl Records {
         format: Format,
         max_bytes: usize,
     ) -> Self {
+        let mut csv = csv_core::Reader::new();
+        begin_anew(&mut csv);
         Self {
             input: input.to_owned(),
             source,
@@ -161,11 +167,26 @@ impl Records {
             ahead: 0..0,
             lines: 0,
             begun: false,
-            comments: false,
-            csv: csv_core::Reader::new(),
+            is_explained: false,
+            comments: 0,
+            csv,
+            open: 0,
             text: vec![0; CHUNK],
             ends: vec![0; 64],
         }
+    }
+
+    /// Has the fields of CSV end at another byte than the comma.
+    #[must_use]
+    pub fn delimited(mut self, by: u8) -> Self {
+        self.csv = csv_core::ReaderBuilder::new().delimiter(by).build();
+        begin_anew(&mut self.csv);
+        self
+    }
+
+    /// Lines skipped because they explain a rejected record.
+    pub fn comments(&self) -> u64 {
+        self.comments
     }
 
     /// The next record, or `None` at the end of the input.
@@ -208,9 +229,10 @@ impl Records {
         if !self.begun {
             self.begun = true;
             self.skip_byte_order_mark()?;
-            self.comments = self.starts_with(COMMENT)?;
+            self.is_explained = self.starts_with(COMMENT)?;
         }
-        if self.comments && self.starts_with(COMMENT)? {
+        if self.is_explained && self.starts_with(COMMENT)? {
+            self.comments += 1;
             return Ok(match self.line()? {
                 Line::Whole(_, length) => Some(Step::Skip { length }),
                 Line::TooLong => {
@@ -261,12 +283,15 @@ impl Records {
         if line_ends > 0 {
             return Ok(Some(Step::Skip { length: line_ends }));
         }
+        if self.open > self.max_bytes / 2 && self.stays_open() {
+            return Ok(Some(self.unclosed(Broken::OpenQuote, self.open)));
+        }
         let (mut read, mut text, mut fields) = (0, 0, 0);
         let mut ended = false;
         loop {
-            if self.ahead.len() == read && !ended {
+            if self.within().len() == read && !ended {
                 if read > self.max_bytes {
-                    return Ok(Some(self.unclosed(Broken::TooLong(self.max_bytes))));
+                    return Ok(Some(self.unclosed(Broken::TooLong(self.max_bytes), read)));
                 }
                 ended = !self.fill()?;
             }
@@ -277,8 +302,9 @@ impl Records {
                 self.ends.resize(2 * self.ends.len().max(32), 0);
             }
             // At the end of the input a line end is tried: within quotes it does not end the record.
-            let ahead = &self.buffer[self.ahead.start + read..self.ahead.end];
-            let input = if ended { b"\n" } else { ahead };
+            let within = self.within();
+            let unread = &self.buffer[within.start + read..within.end];
+            let input = if ended { b"\n" } else { unread };
             let (result, bytes, out, ends) =
                 self.csv.read_record(input, &mut self.text[text..], &mut self.ends[fields..]);
             text += out;
@@ -289,7 +315,7 @@ impl Records {
             match result {
                 ReadRecordResult::Record => break,
                 ReadRecordResult::InputEmpty if ended => {
-                    return Ok(Some(self.unclosed(Broken::OpenQuote)));
+                    return Ok(Some(self.unclosed(Broken::OpenQuote, usize::MAX)));
                 }
                 ReadRecordResult::InputEmpty
                 | ReadRecordResult::OutputFull
@@ -301,33 +327,67 @@ impl Records {
         Ok(Some(Step::Record { raw, length: read, text, fields }))
     }
 
-    /// A record that did not end: if it has several lines, a quote was opened in the first and is the culprit.
-    fn unclosed(&mut self, why: Broken) -> Step {
-        self.csv.reset();
-        match memchr(b'\n', self.ahead()) {
+    /// A record that did not end in `open` bytes: if it has several lines, a quote was opened in the first and is the
+    /// culprit.
+    fn unclosed(&mut self, why: Broken, open: usize) -> Step {
+        begin_anew(&mut self.csv);
+        self.open = open;
+        match memchr(b'\n', &self.buffer[self.within()]) {
             Some(end) => Step::Broken { length: end + 1, why: Broken::OpenQuote },
             None if why == Broken::OpenQuote => Step::Broken { length: self.ahead.len(), why },
-            None => Step::Broken { length: 0, why },
+            None => {
+                self.open = 0;
+                Step::Broken { length: 0, why }
+            }
         }
+    }
+
+    /// Whether the record ahead leaves its first line with a quote open, as the last one did that did not end: then it
+    /// goes on as that did, and ends no sooner. To read so far again for every such line would take the square of the
+    /// time. A record of more than half of what one may have is given up for that.
+    fn stays_open(&mut self) -> bool {
+        let Some(end) = memchr(b'\n', &self.buffer[self.within()]) else { return false };
+        if end >= self.open {
+            return false;
+        }
+        let line = &self.buffer[self.ahead.start..=self.ahead.start + end];
+        let mut read = 0;
+        let mut open = true;
+        while open && read < line.len() {
+            let (result, bytes, ..) =
+                self.csv.read_record(&line[read..], &mut self.text, &mut self.ends);
+            read += bytes;
+            open = result != ReadRecordResult::Record;
+        }
+        begin_anew(&mut self.csv);
+        open
     }
 
     fn ahead(&self) -> &[u8] {
         &self.buffer[self.ahead.clone()]
     }
 
+    /// The bytes of `ahead` that a record may have, and one more for its line end. Nothing else is looked at to tell
+    /// whether it is too long: how much more is ahead depends on where the reads are cut.
+    fn within(&self) -> Range<usize> {
+        let Range { start, end } = self.ahead;
+        start..end.min(start.saturating_add(self.max_bytes).saturating_add(1))
+    }
+
     fn consume(&mut self, length: usize) {
         self.lines += memchr_iter(b'\n', &self.ahead()[..length]).count() as u64;
         self.ahead.start += length;
+        self.open = self.open.saturating_sub(length);
     }
 
     /// The line at the start of `ahead`, which is read on as far as it takes.
     fn line(&mut self) -> Result<Line> {
         let mut searched = 0;
         loop {
-            if let Some(at) = memchr(b'\n', &self.ahead()[searched..]) {
+            if let Some(at) = memchr(b'\n', &self.buffer[self.within()][searched..]) {
                 return Ok(Line::Whole(searched + at, searched + at + 1));
             }
-            searched = self.ahead.len();
+            searched = self.within().len();
             if searched > self.max_bytes {
                 return Ok(Line::TooLong);
             }
@@ -399,4 +459,11 @@ impl Records {
 fn without_line_end(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n')).map_or(0, |at| at + 1);
     &bytes[..end]
+}
+
+/// Has the next record begin, past the start of all: there the reader would drop a byte order mark. The one at the
+/// start of the input is dropped elsewhere, and any other is part of a record.
+fn begin_anew(csv: &mut csv_core::Reader) {
+    csv.reset();
+    csv.read_record(b"\n", &mut [0], &mut [0]);
 }

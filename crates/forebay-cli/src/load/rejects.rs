@@ -5,10 +5,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, because};
 use crate::load::records::COMMENT;
-use crate::load::row::count;
 use crate::screen::Screen;
+use crate::words::count;
 
 /// Rejected lines that are shown; a file takes them all.
 const SHOWN: u64 = 10;
@@ -26,6 +26,9 @@ pub(super) struct Rejects {
 struct RejectsFile {
     path: PathBuf,
     file: BufWriter<File>,
+    /// It was not there before.
+    is_ours: bool,
+    is_empty: bool,
     failed: Option<io::Error>,
 }
 
@@ -82,13 +85,14 @@ impl Rejects {
             None => Ok(()),
             Some(error) => {
                 let path = rejects.path.display();
+                let error = because(&error);
                 Err(Failure::new(format!("cannot write rejected lines to {path}: {error}"))
                     .hint("make room, or name a file elsewhere with --rejects, and load again"))
             }
         }
     }
 
-    /// Says how many lines were not shown, and removes a file that nothing was written to.
+    /// Says how many lines were not shown.
     ///
     /// # Errors
     ///
@@ -103,33 +107,43 @@ impl Rejects {
             let hidden = count(hidden, "more rejected line");
             self.screen.line(format_args!("{hidden} not shown: {where_to}"));
         }
-        self.flush()?;
-        if self.count == 0
-            && let Some(rejects) = self.file.take()
-        {
-            // An empty file is no harm.
-            let _ = fs::remove_file(rejects.path);
-        }
-        Ok(())
+        self.flush()
     }
 }
 
 fn open(path: &Path) -> Result<RejectsFile> {
     let name = path.display();
-    if fs::metadata(path).is_ok_and(|about| about.len() > 0) {
+    let failed = |error: io::Error| {
+        Failure::new(format!("cannot write rejected lines to {name}: {}", because(&error)))
+    };
+    let mut options = OpenOptions::new();
+    options.append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let (file, is_ours) = match options.clone().create_new(true).open(path) {
+        Ok(file) => (file, true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            (options.open(path).map_err(failed)?, false)
+        }
+        Err(error) => return Err(failed(error)),
+    };
+    if file.metadata().map_err(failed)?.len() > 0 {
         return Err(Failure::new(format!(
             "the rejects file {name} is there already and not empty"
         ))
         .hint("its lines may be nowhere else: load or remove it first, or name another file"));
     }
-    let mut options = OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(path);
-    let file = file
-        .map_err(|error| Failure::new(format!("cannot make the rejects file {name}: {error}")))?;
-    Ok(RejectsFile { path: path.to_owned(), file: BufWriter::new(file), failed: None })
+    let file = BufWriter::new(file);
+    Ok(RejectsFile { path: path.to_owned(), file, is_ours, is_empty: true, failed: None })
+}
+
+impl Drop for RejectsFile {
+    fn drop(&mut self) {
+        if self.is_ours && self.is_empty {
+            // An empty file is no harm.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 impl RejectsFile {
@@ -140,6 +154,7 @@ impl RejectsFile {
         raw: &[u8],
         why: &dyn Display,
     ) -> io::Result<()> {
+        self.is_empty = false;
         let file = &mut self.file;
         if let Some((input, header)) = header {
             file.write_all(COMMENT)?;

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::load::columns::{Cell, Columns};
 use crate::load::records::{Broken, Record};
+use crate::words::count;
 
 /// A row: cells for some of the columns.
 #[derive(Debug)]
@@ -76,6 +77,14 @@ pub enum Layout {
 }
 
 impl Layout {
+    /// Whether records may have a field for a column.
+    pub fn may_have(&self, column: usize) -> bool {
+        match self {
+            Self::Objects(None) => true,
+            Self::Fields(positions) | Self::Objects(Some(positions)) => positions.contains(&column),
+        }
+    }
+
     /// Makes a row.
     ///
     /// # Errors
@@ -109,7 +118,8 @@ fn cells_of_fields<'a>(
 ) -> Result<Vec<(usize, Cell<'a>)>, Trouble> {
     if record.len() != positions.len() {
         let quote = if record.lines > 1 {
-            format!(", and ends {} lines below: is a quote left open?", record.lines - 1)
+            let below = count(record.lines - 1, "line");
+            format!(", and ends {below} below: is a quote left open?")
         } else {
             String::new()
         };
@@ -156,7 +166,7 @@ fn cells_of_object<'a>(
             if only.is_some() {
                 continue;
             }
-            let (table, names) = (columns.table(), columns.names().join(", "));
+            let (table, names) = (columns.table(), columns.listed());
             return Err(Trouble::at(
                 &name,
                 format!("{table} has no such column; its columns are {names}"),
@@ -165,16 +175,15 @@ fn cells_of_object<'a>(
         if only.is_some_and(|only| !only.contains(&column)) {
             continue;
         }
-        let name = &columns.names()[column];
-        if cells.iter().any(|(known, _)| *known == column) {
-            return Err(Trouble::at(name, "it is there twice"));
-        }
         let cell = json_cell(columns, column, value.get());
-        cells.push((column, cell.map_err(|why| Trouble::at(name, why))?));
+        cells.push((column, cell.map_err(|why| Trouble::at(&columns.names()[column], why))?));
     }
     // In the table's order, so that rows with the same fields have the same statement.
-    cells.sort_unstable_by_key(|(column, _)| *column);
-    Ok(cells)
+    cells.sort_by_key(|(column, _)| *column);
+    if let Some(pair) = cells.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        return Err(Trouble::at(&columns.names()[pair[0].0], "it is there twice"));
+    }
+    Ok(columns.filled(cells))
 }
 
 /// A JSON value, by its own type; a text as in CSV.
@@ -198,10 +207,10 @@ fn json_cell<'a>(
             Err("it is nested, and the column is declared as a number")
         }
         [b'[' | b'{', ..] => Ok(Cell::Text(json.into())),
+        // A number as it is written: no digit is lost in a column of texts.
+        _ if is_text => Ok(Cell::Text(json.into())),
         _ => match json.parse::<i64>() {
             Ok(number) => Ok(Cell::Integer(number)),
-            // As it is written: no digit is lost in a column of texts.
-            Err(_) if is_text => Ok(Cell::Text(json.into())),
             Err(_) if !json.contains(['.', 'e', 'E']) => {
                 Err("the number does not fit a signed 64-bit integer")
             }
@@ -244,15 +253,19 @@ impl<'a> Object<'a> {
     ///
     /// When it is not one JSON object; the trouble says where.
     pub fn parse(line: &'a [u8]) -> Result<Self, Trouble> {
-        let text =
-            utf8(line, 0..line.len()).map_err(|why| Trouble::new(format!("the line: {why}")))?;
+        let text = utf8(line, 0..line.len()).map_err(Trouble::new)?;
         if !text.trim_ascii_start().starts_with('{') {
             return Err(Trouble::new("the line is not a JSON object, which begins with {"));
         }
         serde_json::from_str(text).map_err(|error| {
-            let (at, error) = (error.column(), error.to_string());
+            let (is_cut_off, at) = (error.is_eof(), error.column());
+            let error = error.to_string();
             let what = error.split(" at line ").next().unwrap_or_default();
-            Trouble::new(format!("the JSON is broken at column {at}: {what}"))
+            Trouble::new(if is_cut_off {
+                format!("the JSON ends too early, at column {at}")
+            } else {
+                format!("the JSON is broken at column {at}: {what}")
+            })
         })
     }
 }
@@ -304,9 +317,4 @@ impl<'de> Deserialize<'de> for Name<'de> {
         }
         deserializer.deserialize_str(Text)
     }
-}
-
-/// `1 field`, `2 fields`.
-pub fn count(number: u64, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 use forebay::Stats;
 use serde::Serialize;
 
+use crate::words::grouped;
+
 /// The sum of a load. Every record read is counted once in committed, superseded, rejected, unwritten or unknown.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Summary {
@@ -44,10 +46,14 @@ pub(super) struct Summary {
     pub(super) seconds: f64,
     /// Records read in each second.
     pub(super) rows_per_second: f64,
+    /// The input's line up to which it is decided what became of every record.
+    pub(super) decided_lines: u64,
     /// Whether a signal ended the load before the input did.
     pub(super) interrupted: bool,
     /// Where the rejected lines are.
     pub(super) rejects: Option<PathBuf>,
+    /// Why the load failed, if it did.
+    pub(super) error: Option<String>,
 }
 
 impl Summary {
@@ -60,11 +66,11 @@ impl Summary {
     /// Takes over what the buffer counted, less what it had counted before the load.
     pub(super) fn count(&mut self, before: &Stats, after: &Stats) {
         self.committed = after.committed - before.committed;
-        self.superseded = after.superseded;
+        self.superseded = after.superseded - before.superseded;
         self.unchanged = after.unchanged - before.unchanged;
         self.rejected += after.rejected - before.rejected;
-        self.unwritten = after.unwritten;
-        self.unknown = after.unknown;
+        self.unwritten = after.unwritten - before.unwritten;
+        self.unknown = after.unknown - before.unknown;
         self.transactions = after.transactions - before.transactions;
         self.busy_waits = after.busy_waits;
         self.busy_seconds = rounded(after.busy_time.as_secs_f64());
@@ -95,7 +101,9 @@ impl fmt::Display for Summary {
             writeln!(f, "  {name:<13}{number:>12}{note}")
         };
         let none = String::new;
-        line("read", grouped(self.read), none())?;
+        let lines = format!("decided up to line {}", grouped(self.decided_lines));
+        let is_partial = self.interrupted || self.error.is_some();
+        line("read", grouped(self.read), if is_partial { lines } else { none() })?;
         line("committed", grouped(self.committed), none())?;
         line("superseded", grouped(self.superseded), none())?;
         line("unchanged", grouped(self.unchanged), none())?;
@@ -103,7 +111,7 @@ impl fmt::Display for Summary {
             self.rejects.as_ref().map_or_else(none, |file| format!("see {}", file.display()));
         line("rejected", grouped(self.rejected), rejects)?;
         if self.unwritten > 0 {
-            line("not written", grouped(self.unwritten), "load again to write them".to_owned())?;
+            line("not written", grouped(self.unwritten), none())?;
         }
         if self.unknown > 0 {
             line("unknown", grouped(self.unknown), "look before you load them again".to_owned())?;
@@ -120,30 +128,5 @@ impl fmt::Display for Summary {
         line("retries", grouped(self.retries), none())?;
         let rate = format!("{} rows/s", grouped(self.rows_per_second as u64));
         line("time", format!("{:.2} s", self.seconds), rate)
-    }
-}
-
-/// With a comma at every third digit.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.char_indices() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn thousands_are_told_apart() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), text);
-        }
     }
 }

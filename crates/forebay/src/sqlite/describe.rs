@@ -41,7 +41,7 @@ fn look(connection: &Connection, name: &str) -> rusqlite::Result<Option<TableInf
     let mut info = TableInfo::new(&name).max_columns(max_parameters(connection));
     let mut key = Vec::new();
     let mut columns = connection
-        .prepare("SELECT name, type, pk, hidden FROM pragma_table_xinfo(?1) ORDER BY cid")?;
+        .prepare("SELECT name, type, pk, hidden, dflt_value IS NOT NULL FROM pragma_table_xinfo(?1) ORDER BY cid")?;
     let mut rows = columns.query([&name])?;
     while let Some(row) = rows.next()? {
         let (column, declared): (String, String) = (row.get(0)?, row.get(1)?);
@@ -50,6 +50,9 @@ fn look(connection: &Connection, name: &str) -> rusqlite::Result<Option<TableInf
             key.push((place, column.clone()));
         }
         info = match hidden {
+            0 if row.get(4)? => {
+                info.typed_column(&column, column_type(&declared)).with_default_on(&column)
+            }
             0 => info.typed_column(column, column_type(&declared)),
             1 => info,
             _ => info.generated_column(column),
