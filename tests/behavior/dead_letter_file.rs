@@ -17,23 +17,24 @@ use serde_json::{Value as Json, json};
 use support::{Gate, Log, Mount, Scratch};
 
 const HOUR: Duration = Duration::from_secs(3_600);
-const SCHEMA: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT CHECK (name <> 'bad'))";
+pub(crate) const SCHEMA: &str =
+    "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT CHECK (name <> 'bad'))";
 
 /// A folder with a database in it, and the settings for a file of dead letters beside that.
-struct Beside {
-    scratch: Scratch,
-    config: Config,
+pub(crate) struct Beside {
+    pub(crate) scratch: Scratch,
+    pub(crate) config: Config,
 }
 
 impl Beside {
-    fn new(schema: &str) -> Self {
+    pub(crate) fn new(schema: &str) -> Self {
         let scratch = Scratch::new(schema);
         let file = Some(scratch.path().with_file_name("dead.ndjson"));
         let rejects = Rejects { file, ..Rejects::default() };
         Self { scratch, config: Config { linger: HOUR, rejects, ..Config::default() } }
     }
 
-    fn file(&self) -> &Path {
+    pub(crate) fn file(&self) -> &Path {
         self.config.rejects.file.as_deref().unwrap()
     }
 
@@ -43,11 +44,11 @@ impl Beside {
         name.into()
     }
 
-    fn builder(&self) -> Builder {
+    pub(crate) fn builder(&self) -> Builder {
         self.scratch.builder().config(self.config.clone())
     }
 
-    fn open(&self) -> WriteBuffer {
+    pub(crate) fn open(&self) -> WriteBuffer {
         self.builder().open().unwrap()
     }
 
@@ -60,25 +61,25 @@ impl Beside {
         lines(self.file())
     }
 
-    fn ids(&self) -> Vec<i64> {
+    pub(crate) fn ids(&self) -> Vec<i64> {
         self.lines().iter().map(id).collect()
     }
 }
 
 /// The lines of a file, each of which is whole; an empty one is none.
-fn lines(file: &Path) -> Vec<Json> {
+pub(crate) fn lines(file: &Path) -> Vec<Json> {
     let text = fs::read_to_string(file).unwrap();
     assert!(text.is_empty() || text.ends_with('\n'), "{text}");
     let written = text.lines().filter(|line| !line.is_empty());
     written.map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 
-fn id(line: &Json) -> i64 {
+pub(crate) fn id(line: &Json) -> i64 {
     line["fields"]["id"].as_i64().unwrap()
 }
 
 /// Pushes rows that the database refuses, and waits until it has.
-fn push_bad(buffer: &WriteBuffer, ids: impl IntoIterator<Item = i64>) {
+pub(crate) fn push_bad(buffer: &WriteBuffer, ids: impl IntoIterator<Item = i64>) {
     let t = buffer.table("t").insert().producer().unwrap();
     ids.into_iter().for_each(|id| t.push(&(id, "bad")).unwrap());
     buffer.flush().unwrap();
@@ -229,9 +230,35 @@ fn rows_that_close_has_no_time_for_are_in_the_file_and_the_error_says_so() {
     assert_eq!(receipt.wait().unwrap_err().kind(), ErrorKind::Unwritten);
     assert_eq!(beside.ids(), [1, 2, 3]);
     assert!(beside.lines().iter().all(|line| line["kind"] == "unwritten"));
-    buffer.close().unwrap_err();
+    assert!(error.to_string().contains("make close_timeout, which was 0ns, longer"), "{error}");
+    assert_eq!(
+        buffer.close().unwrap_err().to_string(),
+        error.to_string(),
+        "however often one asks"
+    );
     drop((buffer, topics));
     assert_eq!(beside.ids(), [1, 2, 3], "each once");
+}
+
+#[test]
+fn rows_that_are_given_up_while_closing_are_said_to_be_in_the_file_and_time_is_not_blamed() {
+    let mut beside = Beside::new("");
+    beside.config.retry.give_up = Some(Duration::ZERO);
+    let gate = Gate::open();
+    disk_is_full(&gate);
+    let buffer = beside.before(&gate);
+    let topics = buffer.table("topics").insert().producer().unwrap();
+    (1..=2).for_each(|id| topics.push(&(id, "x", 0)).unwrap());
+    buffer.flush().unwrap();
+    (3..=5).for_each(|id| topics.push(&(id, "x", 0)).unwrap());
+    let error = buffer.close().unwrap_err().to_string();
+    let said = format!(
+        "closing gate left 3 rows not written (3 of them kept in {}): they were given up after retry.give_up",
+        beside.file().display()
+    );
+    assert!(error.starts_with(&said), "{error}");
+    assert!(!error.contains("close_timeout"), "{error}");
+    assert_eq!(beside.ids(), [1, 2, 3, 4, 5]);
 }
 
 #[test]
@@ -306,6 +333,22 @@ fn rows_that_a_writer_left_when_it_panicked_are_in_the_file() {
     go_on.send(()).unwrap();
     drop((buffer, t));
     assert_eq!(beside.ids(), [2]);
+}
+
+#[test]
+fn rows_that_a_writer_left_when_it_panicked_are_said_to_be_nowhere_when_there_is_no_file() {
+    let log = Log::default();
+    tracing::subscriber::set_global_default(log.subscriber()).unwrap();
+    let (go_on, told) = channel();
+    let config =
+        Config { max_transaction_rows: 1, batch_size: 1, linger: HOUR, ..Config::default() };
+    let buffer = WriteBuffer::with_sink(PanicsAfter(told), config).unwrap();
+    let t = buffer.table("t").insert().producer().unwrap();
+    [1, 2].iter().for_each(|id| t.push(&(id,)).unwrap());
+    go_on.send(()).unwrap();
+    drop((buffer, t));
+    let said = "1 row left when the buffer for the sink ended could be kept nowhere";
+    assert_eq!(log.text().matches(said).count(), 1, "{}", log.text());
 }
 
 #[test]
@@ -456,20 +499,20 @@ fn a_line_that_cannot_be_written_is_said_once_and_the_row_still_reaches_on_rejec
     buffer.close().unwrap();
     assert_eq!(*letters.lock(), 3);
     let text = log.text();
+    assert_eq!(buffer.stats().letters_unkept, 3);
     let said = "cannot write dead letters to /dev/full: No space left on device (os error 28); until that is \
-                over they go to on_reject alone";
+                over only on_reject is given them, if there is one";
     assert_eq!(text.matches(said).count(), 1, "{text}");
     assert!(text.contains("3 rows in all could not be written to /dev/full"), "{text}");
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_row_that_is_in_neither_place_is_said_to_be_lost() {
+fn a_row_that_is_left_and_cannot_be_kept_is_said_to_be_nowhere() {
     let log = Log::default();
     tracing::subscriber::set_global_default(log.subscriber()).unwrap();
     let mut beside = Beside::new(SCHEMA);
     beside.config.rejects.file = Some("/dev/full".into());
-    push_bad(&beside.open(), [1]);
     let gate = Gate::open();
     disk_is_full(&gate);
     beside.config.close_timeout = Duration::ZERO;
@@ -481,8 +524,9 @@ fn a_row_that_is_in_neither_place_is_said_to_be_lost() {
         "{error}"
     );
     let text = log.text();
-    let said = "until that is over they are lost, for there is no on_reject";
-    assert_eq!(text.matches(said).count(), 2, "{text}");
+    let said = "1 row left when the buffer for gate ended could be kept nowhere";
+    assert_eq!(text.matches(said).count(), 1, "{text}");
+    assert_eq!(buffer.stats().letters_unkept, 1);
 }
 
 #[test]

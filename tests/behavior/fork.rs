@@ -7,7 +7,7 @@ use fork::{Fork, fork, waitpid};
 use support::{Gate, Scratch, smallest};
 
 /// Runs `check` in a forked child, which fails the test by its exit code.
-fn in_a_child(check: impl FnOnce() -> bool) {
+pub(crate) fn in_a_child(check: impl FnOnce() -> bool) {
     match fork().unwrap() {
         Fork::Child => {
             let passed =

@@ -11,6 +11,7 @@ mod fork;
 mod groups;
 mod isolation;
 mod metrics;
+mod misplaced_file;
 mod newest_by;
 mod open;
 mod ordering;

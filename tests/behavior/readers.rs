@@ -270,16 +270,18 @@ fn all_clones_of_a_buffer_share_one_pool() {
 }
 
 #[test]
-fn a_buffer_with_a_sink_of_sqlite_has_readers_and_one_without_says_so() {
+fn the_readers_of_a_sink_are_its_own_to_give_and_a_buffer_around_it_says_so() {
     let scratch = Scratch::new(TABLE);
     let sink = SqliteSink::open(scratch.path(), &Config::default()).unwrap();
+    let readers = sink.readers();
     let buffer = WriteBuffer::with_sink(sink, Config::default()).unwrap();
-    assert_eq!(count(&buffer.readers().unwrap().get().unwrap()), 0);
+    assert_eq!(count(&readers.get().unwrap()), 0);
+    assert_eq!(buffer.readers().unwrap_err().kind(), ErrorKind::Open);
 
     let buffer = WriteBuffer::with_sink(Gate::open().sink(), Config::default()).unwrap();
     let error = buffer.readers().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Open);
-    assert!(error.to_string().contains("its sink is not SQLite"), "{error}");
+    assert!(error.to_string().contains("take SqliteSink::readers() before"), "{error}");
 }
 
 #[test]

@@ -199,8 +199,8 @@ impl WriteBuffer {
     ///
     /// # Errors
     ///
-    /// [`Open`](ErrorKind::Open) when the buffer's sink is not SQLite, and [`Forked`](ErrorKind::Forked) in a
-    /// child process.
+    /// [`Open`](ErrorKind::Open) when the buffer was given a [sink](Self::with_sink) instead of a path: then
+    /// [`SqliteSink::readers`](crate::SqliteSink::readers) has them. [`Forked`](ErrorKind::Forked) in a child process.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -218,10 +218,12 @@ impl WriteBuffer {
     #[cfg(feature = "sqlite")]
     pub fn readers(&self) -> Result<crate::Readers> {
         self.shared().check_process()?;
-        let companion = self.handle.companion.as_deref();
-        companion.and_then(|it| it.downcast_ref::<crate::Readers>()).cloned().ok_or_else(|| {
-            let why = "its sink is not SQLite, or does not pass on the companion of the one inside";
-            let message = format!("the buffer for {} has no readers: {why}", self.shared().name());
+        self.handle.readers.clone().ok_or_else(|| {
+            let message = format!(
+                "the buffer for {} has no readers, because it was given a sink: take SqliteSink::readers() before, or \
+                 Readers::open()",
+                self.shared().name()
+            );
             Error::new(ErrorKind::Open, message)
         })
     }
@@ -261,7 +263,7 @@ impl WriteBuffer {
     /// that a receipt tells of. [`Failed`](ErrorKind::Failed) when the buffer had failed.
     pub fn close(&self) -> Result<()> {
         let timeout = self.shared().config.close_timeout;
-        self.close_within(timeout)?.into_result(self.shared(), timeout)
+        self.close_within(timeout)?.into_result(self.shared())
     }
 
     /// As [`close`](Self::close) with a limit of its own, and hands back the rows that were not written.
@@ -269,7 +271,8 @@ impl WriteBuffer {
     /// # Errors
     ///
     /// [`WouldDeadlock`](ErrorKind::WouldDeadlock) on the thread that writes, and
-    /// [`Forked`](ErrorKind::Forked) in a child process. Rows that were left are in the report.
+    /// [`Forked`](ErrorKind::Forked) in a child process. Rows that were left are in the report, also when the
+    /// buffer had failed: those that were left when the writer panicked outside of a commit are nowhere else.
     pub fn close_within(&self, timeout: Duration) -> Result<CloseReport> {
         self.shared().may_wait("close")?;
         Ok(self.handle.close(timeout))
@@ -282,10 +285,8 @@ impl WriteBuffer {
     /// As [`close`](Self::close).
     pub async fn close_async(&self) -> Result<()> {
         let timeout = self.shared().config.close_timeout;
-        self.close_elsewhere(move |handle| {
-            handle.close(timeout).into_result(handle.shared(), timeout)
-        })
-        .await?
+        self.close_elsewhere(move |handle| handle.close(timeout).into_result(handle.shared()))
+            .await?
     }
 
     /// As [`close_within`](Self::close_within), without blocking the thread: a thread of its own waits.
@@ -383,7 +384,9 @@ impl Builder {
     /// a receipt for, after the row was written to the file of [`Config::rejects`], if there is one. It runs on
     /// the thread that writes, between batches: keep it short. It may [`try_push`](Producer::try_push) into
     /// this very buffer. With neither, such rows are counted and logged. The rows that a close runs out of time
-    /// for do not come here: [`close_within`](WriteBuffer::close_within) hands them back.
+    /// for do not come here: [`close_within`](WriteBuffer::close_within) hands them back. Nor do those that were
+    /// left when the writer panicked outside of a commit, a bug in forebay or in a sink: they wait for
+    /// `close_within` too, or go to the file when the buffer is closed or dropped.
     pub fn on_reject(mut self, call: impl Fn(&DeadLetter) + Send + Sync + 'static) -> Self {
         self.on_reject = Some(Box::new(call));
         self
@@ -404,17 +407,23 @@ impl Builder {
         {
             *file = absolute;
         }
+        #[cfg(feature = "sqlite")]
+        let mut readers = None;
         #[cfg_attr(not(feature = "sqlite"), allow(clippy::infallible_destructuring_match))]
         let mut sink: Box<dyn Sink> = match self.source {
             #[cfg(feature = "sqlite")]
-            Source::Path(path) => Box::new(crate::sqlite::SqliteSink::open(path, &config)?),
+            Source::Path(path) => {
+                let sink = crate::sqlite::SqliteSink::open(path, &config)?;
+                readers = Some(sink.readers());
+                Box::new(sink)
+            }
             Source::Sink(sink) => sink,
         };
         let file = RejectFile::open(&config.rejects)?;
+        config.rejects.file = file.as_ref().map(|file| file.path().to_owned());
         let signals = Arc::new(Signals::new());
         sink.attach(Arc::clone(&signals));
         let name = sink.name();
-        let companion = sink.companion();
         let cutter = Cutter::new(config.max_transaction_rows, config.max_batch_bytes);
         let worker = Worker::new(sink, cutter, Letters::new(file, self.on_reject));
         let shared = Arc::new(Shared::new(config, name, worker, signals));
@@ -424,7 +433,13 @@ impl Builder {
                 .map_err(|error| no_thread(&error))?
         };
         let writer = Mutex::new(Some(writer));
-        Ok(WriteBuffer { handle: Arc::new(Handle { shared, writer, companion }) })
+        let handle = Handle {
+            shared,
+            writer,
+            #[cfg(feature = "sqlite")]
+            readers,
+        };
+        Ok(WriteBuffer { handle: Arc::new(handle) })
     }
 }
 

@@ -114,7 +114,7 @@ pub struct Retry {
 /// holds a receipt for.
 ///
 /// It is made when the buffer opens, for its owner alone to read (mode 0600 on Unix), because it holds the
-/// rows' values. Each dead letter is one line of JSON (here it is broken), which is there before its row
+/// rows' values; one that is there keeps its mode. A file that holds something else, and a pipe, are refused. Each dead letter is one line of JSON (here it is broken), which is there before its row
 /// counts as decided, so after a flush:
 ///
 /// ```json
@@ -131,11 +131,14 @@ pub struct Retry {
 ///   JSON has no number, is `{"real":"inf"}` or `{"real":"-inf"}`. Nothing else is an object.
 /// * `jq -c .fields` gives the rows alone, to be loaded again (jq 1.7 or newer, which leaves numbers as they are).
 /// * Several buffers and processes may write to one file; a reader then skips empty lines, which are rare. Whatever
-///   rotates logs may move or remove the file: it is made again for the next line.
+///   rotates logs may move or remove the file: it is made again for the next line. Where that fails, lines go on to
+///   the file that was moved. A symbolic link is followed when the buffer opens: the file that it leads to is rotated.
 /// * A line is not synced: a power cut may take the newest. After a full disk a line may be cut short; the next
 ///   one begins on a line of its own.
-/// * Rows that [`close`](crate::WriteBuffer::close) or a drop ran out of time for are written there too. Those that
+/// * Rows that [`close`](crate::WriteBuffer::close) or a drop ran out of time for are written there too, at that
+///   time, and so are those that were left when the writer panicked outside of a commit. Those that
 ///   [`close_within`](crate::WriteBuffer::close_within) hands back are not.
+/// * Where the file cannot be written, [`Stats::letters_unkept`](crate::Stats::letters_unkept) counts what it missed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rejects {

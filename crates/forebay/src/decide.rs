@@ -15,6 +15,7 @@ use crate::reject::DeadLetter;
 use crate::segment::{Cursor, Segment};
 use crate::shape::Shape;
 use crate::sink::Applied;
+use crate::stats::count_of_rows;
 use crate::wait::Woken;
 
 /// What is known of a stretch of rows when they are decided.
@@ -100,10 +101,6 @@ impl Ledger {
             );
         }
     }
-}
-
-pub(crate) fn count_of_rows(rows: u64) -> String {
-    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
 }
 
 /// Decides a batch, for the holder of the sink. False when it has been decided without him.
@@ -210,6 +207,7 @@ impl State {
         stats.unwritten += ledger.unwritten;
         stats.unchanged += ledger.unchanged;
         stats.transactions += ledger.transactions;
+        self.kept.undecided = 0;
         debug_assert_eq!(stats.decided(), segment.seq(end.ordinal), "every row is decided once");
         segment.outcome().decide(segment.seq(end.ordinal), held)
     }

@@ -14,6 +14,15 @@ use crate::queue::{Errand, InFlight, Life, Shared, run_errand};
 use crate::reject::DeadLetter;
 use crate::segment::Segment;
 
+/// Of the lost rows, those that the file for dead letters has.
+#[derive(Default)]
+pub(crate) struct Kept {
+    rows: u64,
+    /// Those among them that are not decided yet, and so do not count as lost.
+    pub(crate) undecided: u64,
+    before_closing: u64,
+}
+
 impl Shared {
     /// Refuses new rows from now on and has the rest written.
     pub(crate) fn begin_close(&self) {
@@ -21,6 +30,7 @@ impl Shared {
         if matches!(state.life, Life::Open) {
             state.life = Life::Closing { overdue: false };
             state.lost_before_closing = state.stats.unwritten + state.stats.unknown;
+            state.kept.before_closing = state.kept.rows - state.kept.undecided;
         }
         let blocked = state.room.all();
         self.wake_writer(state, true);
@@ -120,10 +130,22 @@ impl Shared {
         self.lock().writer_ended
     }
 
-    /// Rows that the closing buffer could not write.
-    pub(crate) fn lost_in_closing(&self) -> u64 {
+    /// Counts a dead letter that the file has taken, or could not take.
+    pub(crate) fn count_letter(&self, letter: &DeadLetter, kept: bool) {
+        let mut state = self.lock();
+        if !kept {
+            state.stats.letters_unkept += 1;
+        } else if letter.error.kind() != ErrorKind::Rejected {
+            state.kept.rows += 1;
+            state.kept.undecided += 1;
+        }
+    }
+
+    /// Rows that the closing buffer could not write, and how many of them are in the file for dead letters.
+    pub(crate) fn lost_in_closing(&self) -> (u64, u64) {
         let state = self.lock();
-        state.stats.unwritten + state.stats.unknown - state.lost_before_closing
+        let lost = state.stats.unwritten + state.stats.unknown - state.lost_before_closing;
+        (lost, (state.kept.rows - state.kept.before_closing).min(lost))
     }
 
     /// Fails when the buffer has failed.

@@ -1,6 +1,5 @@
 //! What a buffer and its producers hold, and its end: closing it, or dropping the last of them.
 
-use std::any::Any;
 use std::panic::RefUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use crate::ending::{End, closed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::queue::Shared;
 use crate::reject::{DeadLetter, keep_leftovers};
-use crate::stats::Stats;
+use crate::stats::{Stats, count_of_rows};
 use crate::sync::{self, JoinHandle, Mutex};
 use crate::wait;
 use crate::writer;
@@ -27,9 +26,9 @@ const BRIEF: Duration = Duration::from_millis(100);
 pub(crate) struct Handle {
     pub(crate) shared: Arc<Shared>,
     pub(crate) writer: Mutex<Option<JoinHandle>>,
-    /// What the sink gave for callers to have.
-    #[cfg_attr(not(feature = "sqlite"), expect(dead_code))]
-    pub(crate) companion: Option<Arc<dyn Any + Send + Sync>>,
+    /// Of a buffer that was opened by a path.
+    #[cfg(feature = "sqlite")]
+    pub(crate) readers: Option<crate::Readers>,
 }
 
 /// As for what it shares.
@@ -44,7 +43,6 @@ pub struct CloseReport {
     pub leftovers: Vec<DeadLetter>,
     /// The final counters.
     pub stats: Stats,
-    lost: u64,
 }
 
 impl Handle {
@@ -79,11 +77,7 @@ fn close(shared: &Shared, timeout: Duration) -> CloseReport {
             }
         }
     }
-    CloseReport {
-        leftovers: shared.take_leftovers(),
-        stats: shared.stats(),
-        lost: shared.lost_in_closing(),
-    }
+    CloseReport { leftovers: shared.take_leftovers(), stats: shared.stats() }
 }
 
 impl Drop for Handle {
@@ -95,18 +89,18 @@ impl Drop for Handle {
         }
         if shared.has_writer_ended() {
             // It was closed before, and whoever did that was told; or it failed, and nobody has asked.
-            keep_leftovers(&shared.config.rejects, &shared.take_leftovers());
+            keep_leftovers(shared, &shared.take_leftovers());
             return;
         }
         let timeout = shared.config.close_timeout;
         let holds_sink = wait::holds_sink_of(shared.id());
         if !holds_sink && !wait::on_executor() {
-            return log_close(shared, timeout, self.close(timeout));
+            return log_close(shared, self.close(timeout));
         }
         shared.begin_close();
         let brief = sync::after(BRIEF.min(timeout));
         if !holds_sink && wait::block_on(End::of(shared), brief).is_some() {
-            return log_close(shared, timeout, self.close(timeout));
+            return log_close(shared, self.close(timeout));
         }
         tracing::warn!(
             rows = shared.stats().pending,
@@ -115,7 +109,7 @@ impl Drop for Handle {
             shared.name()
         );
         let shared = Arc::clone(shared);
-        let closer = move || log_close(&shared, timeout, close(&shared, timeout));
+        let closer = move || log_close(&shared, close(&shared, timeout));
         if let Err(error) = sync::spawn("forebay-close", closer) {
             tracing::error!("{}", no_thread(&error));
         }
@@ -123,31 +117,36 @@ impl Drop for Handle {
 }
 
 /// For a close that nobody takes the result of.
-fn log_close(shared: &Shared, timeout: Duration, report: CloseReport) {
-    if let Err(error) = report.into_result(shared, timeout) {
+fn log_close(shared: &Shared, report: CloseReport) {
+    if let Err(error) = report.into_result(shared) {
         tracing::error!("closing the buffer for {}: {error:#}", shared.name());
     }
 }
 
 impl CloseReport {
     /// For a caller who does not take the rows back.
-    pub(crate) fn into_result(self, shared: &Shared, timeout: Duration) -> Result<()> {
-        let rejects = &shared.config.rejects;
-        let kept = keep_leftovers(rejects, &self.leftovers);
+    pub(crate) fn into_result(self, shared: &Shared) -> Result<()> {
+        keep_leftovers(shared, &self.leftovers);
         shared.check_running()?;
-        if self.lost == 0 {
+        let (lost, kept) = shared.lost_in_closing();
+        if lost == 0 {
             return Ok(());
         }
-        let kept = match &rejects.file {
+        let kept = match &shared.config.rejects.file {
             Some(file) => format!(" ({kept} of them kept in {})", file.display()),
             None => String::new(),
         };
-        let message = format!(
-            "closing {} left {} not written{kept}: make close_timeout, which was {timeout:?}, longer, or call \
-             close_within instead, which hands them back",
-            shared.name(),
-            crate::decide::count_of_rows(self.lost),
-        );
+        let advice = if shared.signals.patience_ended() {
+            format!(
+                "make close_timeout, which was {:?}, longer, or call close_within instead, which hands them back",
+                shared.config.close_timeout
+            )
+        } else {
+            "they were given up after retry.give_up, or their commit was not answered; the log says which"
+                .to_owned()
+        };
+        let (name, rows) = (shared.name(), count_of_rows(lost));
+        let message = format!("closing {name} left {rows} not written{kept}: {advice}");
         let error = Error::new(ErrorKind::Unwritten, message);
         Err(match shared.lock().paused.clone() {
             Some(cause) => error.because(cause),

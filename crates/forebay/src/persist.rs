@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::batch::Batch;
 use crate::config::Retry;
-use crate::decide::count_of_rows;
 use crate::error::{Error, ErrorKind};
 use crate::queue::Shared;
 use crate::sink::{Applied, Sink, SinkError, Verdict};
+use crate::stats::count_of_rows;
 use crate::sync;
 
 /// The longest delay between two retries, however many there are.

@@ -18,7 +18,7 @@ use std::time::Instant;
 use crate::admission::{Admitted, Refused};
 use crate::config::Config;
 use crate::decide::Ledger;
-use crate::ending::closed;
+use crate::ending::{Kept, closed};
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
 use crate::policy::{Due, Gathered, Policy, Trigger};
@@ -29,7 +29,7 @@ use crate::segment::{Cursor, Segment};
 use crate::shape::{Place, Shapes, Stream, Target};
 use crate::signals::Signals;
 use crate::sink::{Sink, SinkError};
-use crate::stats::{Health, Stats};
+use crate::stats::Stats;
 use crate::sync::{self, Condvar, Mutex, MutexGuard};
 use crate::wait::{self, WaitList};
 use crate::writer::Worker;
@@ -75,6 +75,7 @@ pub(crate) struct State {
     pub(crate) abandoned: bool,
     /// Rows that were lost while the buffer was open.
     pub(crate) lost_before_closing: u64,
+    pub(crate) kept: Kept,
     sleep: Sleep,
     pressed: bool,
     awaited: bool,
@@ -164,6 +165,7 @@ impl Shared {
                 all_decided: false,
                 abandoned: false,
                 lost_before_closing: 0,
+                kept: Kept::default(),
                 sleep: Sleep::Awake,
                 pressed: false,
                 awaited: false,
@@ -298,34 +300,9 @@ impl Shared {
         })
     }
 
-    pub(crate) fn stats(&self) -> Stats {
-        let state = self.state.lock();
-        let mut stats = state.stats.clone();
-        stats.accepted = state.open.end_seq();
-        stats.pending = stats.accepted - stats.decided();
-        stats.oldest_pending =
-            state.oldest().map(|oldest| sync::now().saturating_duration_since(oldest));
-        stats.buffer_bytes = state.allocated() as u64;
-        (stats.busy_waits, stats.busy_time) = self.signals.waits();
-        stats.log_bytes = self.signals.log_bytes();
-        stats
-    }
-
-    pub(crate) fn health(&self) -> Health {
-        let state = self.state.lock();
-        match (&state.life, &state.paused) {
-            (Life::Ended(error), _) if error.kind() == ErrorKind::Failed => {
-                Health::Failed(error.clone())
-            }
-            (Life::Ended(_), _) => Health::Closed,
-            (_, Some(cause)) => Health::Paused(cause.clone()),
-            (_, None) => Health::Running,
-        }
-    }
-
     /// Tells the metrics recorder how things are.
     pub(crate) fn publish_metrics(&self) {
-        self.metrics.publish(|| (self.stats(), self.health()));
+        self.metrics.publish(|| self.look());
     }
 
     /// The stream of a target: one for all producers with the same definition, so that their shapes and
@@ -561,7 +538,7 @@ impl State {
         undecided.map_or(self.open.oldest(), |in_flight| in_flight.segment.oldest())
     }
 
-    fn allocated(&self) -> usize {
+    pub(crate) fn allocated(&self) -> usize {
         let other = match (&self.spare, &self.in_flight) {
             (Some(spare), _) => spare.allocated(),
             (None, Some(in_flight)) => in_flight.segment.allocated(),

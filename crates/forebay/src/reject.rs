@@ -3,11 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::batch::Row;
-use crate::config::Rejects;
-use crate::decide::count_of_rows;
 use crate::error::Error;
-use crate::reject_file::{Otherwise, RejectFile};
+use crate::queue::Shared;
+use crate::reject_file::RejectFile;
 use crate::row::Value;
+use crate::stats::count_of_rows;
 
 /// A row that was refused, given up, or whose fate is not known, with what is needed to act on it.
 ///
@@ -62,10 +62,9 @@ impl Letters {
         Self { file, on_reject }
     }
 
-    pub(crate) fn deliver(&mut self, letter: &DeadLetter) {
+    pub(crate) fn deliver(&mut self, shared: &Shared, letter: &DeadLetter) {
         if let Some(file) = &mut self.file {
-            let there = self.on_reject.is_some();
-            file.keep(letter, if there { Otherwise::OnReject } else { Otherwise::Nobody });
+            shared.count_letter(letter, file.keep(letter));
         }
         if let Some(on_reject) = &self.on_reject
             && catch_unwind(AssertUnwindSafe(|| on_reject(letter))).is_err()
@@ -75,21 +74,32 @@ impl Letters {
     }
 }
 
-/// Writes what is left at the end, and nobody takes back, to the file, if there is one. Returns how many rows
-/// are there. Not through the writer's handle of the file: the writer may never come back.
-pub(crate) fn keep_leftovers(settings: &Rejects, letters: &[DeadLetter]) -> usize {
+/// Writes what is left at the end, and nobody takes back, to the file, if there is one, and says how many rows are
+/// nowhere. Not through the writer's handle of the file: the writer may never come back.
+pub(crate) fn keep_leftovers(shared: &Shared, letters: &[DeadLetter]) {
     if letters.is_empty() {
-        return 0;
+        return;
     }
-    match RejectFile::open(settings) {
-        Ok(None) => 0,
-        Ok(Some(mut file)) => {
-            letters.iter().filter(|letter| file.keep(letter, Otherwise::Nobody)).count()
+    let settings = &shared.config.rejects;
+    let mut file = RejectFile::open(settings).unwrap_or_else(|error| {
+        tracing::error!("{error:#}");
+        None
+    });
+    let mut nowhere = 0;
+    for letter in letters {
+        let kept = file.as_mut().is_some_and(|file| file.keep(letter));
+        nowhere += u64::from(!kept);
+        if settings.file.is_some() {
+            shared.count_letter(letter, kept);
         }
-        Err(error) => {
-            let rows = count_of_rows(letters.len() as u64);
-            tracing::error!(rows = letters.len(), "{error:#}; {rows} left at the end are lost");
-            0
-        }
+    }
+    if nowhere > 0 {
+        let (rows, name) = (count_of_rows(nowhere), shared.name());
+        tracing::error!(
+            rows = nowhere,
+            "{rows} left when the buffer for {name} ended could be kept nowhere; rejects.file keeps such rows, and \
+             close_within() hands them back"
+        );
+        shared.publish_metrics();
     }
 }

@@ -5,14 +5,15 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use crate::config::Rejects;
-use crate::decide::count_of_rows;
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::DeadLetter;
 use crate::reject_line::line;
+use crate::stats::count_of_rows;
 use crate::sync;
 
 /// How often the half of a line is looked at, to see whether the rest comes.
@@ -31,30 +32,54 @@ pub(crate) struct RejectFile {
     rotate_at: u64,
     /// Rows that could not be written since one could.
     missing: u64,
-}
-
-/// Whether there is somebody else to take a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Otherwise {
-    OnReject,
-    Nobody,
+    /// Whether the file that is open is not the one at the path, because that cannot be opened.
+    astray: bool,
+    /// What was found at the path and left alone. It stays open: see [`open`].
+    foreign: ManuallyDrop<Option<File>>,
 }
 
 impl RejectFile {
     /// `None` when the settings name no file.
     pub(crate) fn open(settings: &Rejects) -> Result<Option<Self>> {
-        let Some(path) = settings.file.clone() else { return Ok(None) };
-        let file = open(&path).map_err(|error| {
+        let Some(mut path) = settings.file.clone() else { return Ok(None) };
+        let opened = open(&path).and_then(|opened| match opened {
+            Opened::File(file) => Ok(file),
+            Opened::Foreign(foreign) => {
+                std::mem::forget(foreign);
+                Err(holds_something_else())
+            }
+        });
+        let file = opened.map_err(|error| {
             let message = format!("cannot write dead letters to {} (rejects.file)", path.display());
             Error::new(ErrorKind::Open, message).with_field("rejects.file").because(error)
         })?;
-        let (max_bytes, max_files) = (settings.max_bytes as u64, settings.max_files);
-        Ok(Some(Self { path, file, max_bytes, max_files, rotate_at: max_bytes, missing: 0 }))
+        // To rotate renames the file, not a link to it.
+        if path.is_symlink()
+            && let Ok(target) = fs::canonicalize(&path)
+        {
+            path = target;
+        }
+        let max_bytes = settings.max_bytes as u64;
+        Ok(Some(Self {
+            path,
+            file,
+            max_bytes,
+            max_files: settings.max_files,
+            rotate_at: max_bytes,
+            missing: 0,
+            astray: false,
+            foreign: ManuallyDrop::new(None),
+        }))
+    }
+
+    /// Where it is, symbolic links resolved.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Appends a dead letter. Where that fails the log says so, once until it succeeds again. Returns whether
     /// it is there.
-    pub(crate) fn keep(&mut self, letter: &DeadLetter, otherwise: Otherwise) -> bool {
+    pub(crate) fn keep(&mut self, letter: &DeadLetter) -> bool {
         match self.append(letter) {
             Ok(()) => {
                 self.tell_missing();
@@ -64,15 +89,10 @@ impl RejectFile {
                 self.missing += 1;
                 if self.missing == 1 {
                     let path = self.path.display();
-                    let lost = match otherwise {
-                        Otherwise::OnReject => "until that is over they go to on_reject alone",
-                        Otherwise::Nobody => {
-                            "until that is over they are lost, for there is no on_reject"
-                        }
-                    };
                     tracing::error!(
                         table = letter.table,
-                        "cannot write dead letters to {path}: {error}; {lost}"
+                        "cannot write dead letters to {path}: {error}; until that is over only on_reject is given \
+                         them, if there is one"
                     );
                 }
                 false
@@ -105,10 +125,38 @@ impl RejectFile {
         self.file.write_all(&line)
     }
 
+    /// Goes on with the file that is open when the one at the path cannot be had: a line is found wherever that was
+    /// moved to, unless it was deleted.
     fn open_again(&mut self) -> io::Result<()> {
-        self.file = open(&self.path)?;
-        self.rotate_at = self.max_bytes;
-        Ok(())
+        match self.open_path() {
+            Ok(file) => {
+                self.file = file;
+                self.rotate_at = self.max_bytes;
+                self.astray = false;
+                Ok(())
+            }
+            Err(error) if has_name(&self.file) => {
+                if !std::mem::replace(&mut self.astray, true) {
+                    let path = self.path.display();
+                    tracing::error!(
+                        "cannot open {path} again: {error}; until that is over dead letters go on to the file that was \
+                         there, which was moved"
+                    );
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_path(&mut self) -> io::Result<File> {
+        if !self.foreign.as_ref().is_some_and(|foreign| is_at(foreign, &self.path)) {
+            match open(&self.path)? {
+                Opened::File(file) => return Ok(file),
+                Opened::Foreign(foreign) => self.foreign = ManuallyDrop::new(Some(foreign)),
+            }
+        }
+        Err(holds_something_else())
     }
 
     /// Whether the last line is whole, so that the next can follow it. Half a line may be one that another
@@ -182,19 +230,34 @@ impl Drop for RejectFile {
     }
 }
 
-/// Opens a file to append to it, and makes it if there is none.
-fn open(path: &Path) -> io::Result<File> {
+/// What opening a path gave.
+enum Opened {
+    File(File),
+    Foreign(File),
+}
+
+/// Opens a file to append to it, and makes it if there is none. One that holds something else is left alone, and never
+/// closed: it may be a database that this process has open, and to close it would drop SQLite's locks on it.
+fn open(path: &Path) -> io::Result<Opened> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    let mut first = [0];
-    // A path that was mistaken, for the database's own say, must not cost what is there.
-    if file.metadata()?.is_file() && file.read(&mut first)? == 1 && first != *b"{" {
-        return Err(io::Error::other("there is a file that holds something else"));
+    let metadata = file.metadata()?;
+    #[cfg(unix)]
+    if std::os::unix::fs::FileTypeExt::is_fifo(&metadata.file_type()) {
+        return Err(io::Error::other("it is a pipe, which nobody may read"));
     }
-    Ok(file)
+    let mut first = [0];
+    // A path that was mistaken, for the database's own say, must not cost what is there. A line that was to
+    // follow half a line begins with a line's end.
+    let foreign = metadata.is_file() && file.read(&mut first)? == 1 && !b"{\n".contains(&first[0]);
+    Ok(if foreign { Opened::Foreign(file) } else { Opened::File(file) })
+}
+
+fn holds_something_else() -> io::Error {
+    io::Error::other("there is a file that holds something else")
 }
 
 fn exists(path: &Path) -> bool {
@@ -208,6 +271,19 @@ fn is_at(file: &File, path: &Path) -> bool {
     let inode = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     let (open, there) = (file.metadata().map(inode), fs::metadata(path).map(inode));
     matches!((open, there), (Ok(open), Ok(there)) if open == there)
+}
+
+/// Whether an open file is still in some folder.
+#[cfg(unix)]
+fn has_name(file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+}
+
+/// Elsewhere a file that is open cannot be deleted.
+#[cfg(not(unix))]
+fn has_name(_: &File) -> bool {
+    true
 }
 
 /// Elsewhere a file is taken for the one that is open as long as there is one.

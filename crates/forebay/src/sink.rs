@@ -1,6 +1,5 @@
 //! Where batches go: the trait between the engine and a database, and what crosses it.
 
-use std::any::Any;
 use std::sync::Arc;
 
 use crate::batch::Batch;
@@ -80,19 +79,13 @@ pub trait Sink: Send {
         drop(signals);
     }
 
-    /// What the buffer keeps for its callers beside the sink, such as connections that read. Asked once, when
-    /// the buffer opens. A sink around a `SqliteSink` passes on what that answers, for
-    /// `WriteBuffer::readers` to find it.
-    fn companion(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        None
-    }
-
     /// Whether a thread that waits for its own row may commit it itself. Asked once, when the buffer opens.
     fn commits_on_caller(&self) -> bool {
         false
     }
 
-    /// What the sink is connected to, for messages: a path, a host and database; never a password.
+    /// What the sink is connected to, for messages and as the label of its metrics: a path, a host and database;
+    /// never a password. Give one: buffers that share a name share their series.
     fn name(&self) -> String {
         "the sink".to_owned()
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::decide::count_of_rows;
 use crate::ending::closed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::Trigger;
-use crate::queue::{Life, Shared};
+use crate::queue::{Life, Shared, State};
+use crate::signals::Signals;
 use crate::sync;
 
 /// Counters of a buffer since it was opened, and gauges of the moment, taken together.
@@ -53,6 +53,9 @@ pub struct Stats {
     pub commits_on_caller: u64,
     /// Times that a producer found no room.
     pub full: u64,
+    /// Dead letters that the file of [`Config::rejects`](crate::Config::rejects) could not take. `on_reject`, where
+    /// there is one, was given them all the same, but for those left when the buffer ended.
+    pub letters_unkept: u64,
     /// SQLite: size of the write-ahead log in use, in bytes.
     pub log_bytes: u64,
     /// Bytes allocated for rows, at most `max_buffer_bytes`.
@@ -131,7 +134,51 @@ impl fmt::Display for Health {
     }
 }
 
+/// How many rows, for a sentence.
+pub(crate) fn count_of_rows(rows: u64) -> String {
+    if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") }
+}
+
+impl State {
+    fn stats(&self, signals: &Signals) -> Stats {
+        let mut stats = self.stats.clone();
+        stats.accepted = self.open.end_seq();
+        stats.pending = stats.accepted - stats.decided();
+        stats.oldest_pending =
+            self.oldest().map(|oldest| sync::now().saturating_duration_since(oldest));
+        stats.buffer_bytes = self.allocated() as u64;
+        (stats.busy_waits, stats.busy_time) = signals.waits();
+        stats.log_bytes = signals.log_bytes();
+        stats
+    }
+
+    fn health(&self) -> Health {
+        match (&self.life, &self.paused) {
+            (Life::Ended(error), _) if error.kind() == ErrorKind::Failed => {
+                Health::Failed(error.clone())
+            }
+            (Life::Ended(_), _) => Health::Closed,
+            (_, Some(cause)) => Health::Paused(cause.clone()),
+            (_, None) => Health::Running,
+        }
+    }
+}
+
 impl Shared {
+    pub(crate) fn stats(&self) -> Stats {
+        self.lock().stats(&self.signals)
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.lock().health()
+    }
+
+    /// Both, of one moment.
+    pub(crate) fn look(&self) -> (Stats, Health) {
+        let state = self.lock();
+        (state.stats(&self.signals), state.health())
+    }
+
     /// Fails unless rows are being written, none waiting for longer than `max_delay`.
     pub(crate) fn ready(&self, max_delay: Duration) -> Result<()> {
         self.check_process()?;

@@ -239,7 +239,7 @@ fn deliver(shared: &Shared, letters: &mut Letters, letter: DeadLetter) {
     let late = shared.signals.patience_ended() && letter.error.kind() != ErrorKind::Rejected;
     let letter = if late { shared.leave(letter) } else { Some(letter) };
     if let Some(letter) = letter {
-        letters.deliver(&letter);
+        letters.deliver(shared, &letter);
     }
 }
 

@@ -13,7 +13,6 @@ mod readers;
 mod sql;
 mod wal;
 
-use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -65,6 +64,27 @@ impl SqliteSink {
             files,
             texts: Texts::default(),
         })
+    }
+
+    /// The connections to read with. Take them before the sink goes into a buffer, which hands out its own only
+    /// when it was opened by a path.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("app.db");
+    /// use forebay::{Config, SqliteSink, WriteBuffer};
+    ///
+    /// let config = Config::default();
+    /// let sink = SqliteSink::open(&path, &config)?;
+    /// let readers = sink.readers();
+    /// let buffer = WriteBuffer::with_sink(sink, config)?; // or with a sink of your own around it
+    /// buffer.execute("CREATE TABLE topic_status(topic_id, status)")?;
+    /// let topics: i64 = readers.get()?.query_row("SELECT count(*) FROM topic_status", [], |row| row.get(0))?;
+    /// # assert_eq!(topics, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn readers(&self) -> Readers {
+        self.readers.clone()
     }
 
     /// The connection, opened again if it was given up.
@@ -128,10 +148,6 @@ impl Sink for SqliteSink {
             self.files.wait_with(waiting);
         }
         self.signals = signals;
-    }
-
-    fn companion(&self) -> Option<Arc<dyn Any + Send + Sync>> {
-        Some(Arc::new(self.readers.clone()))
     }
 
     fn commits_on_caller(&self) -> bool {
