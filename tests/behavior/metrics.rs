@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use forebay::{Config, Error, ErrorKind, Producer, Retry, SinkError, WriteBuffer};
 use metrics::{
-    Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
-    with_local_recorder,
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString,
+    Unit, with_local_recorder,
 };
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
-use support::{Gate, Scratch};
+use parking_lot::Mutex;
+use support::{Gate, Log, Scratch};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -298,10 +301,16 @@ fn an_attempt_that_waits_for_a_lock_tells_how_long() {
     assert!(commits.len() == 2 && commits[0] >= waited[0], "{commits:?}, {waited:?}");
 }
 
-/// A recorder that does something whenever a counter grows.
-struct Reacting<F>(Arc<F>);
+/// A recorder that does something whenever a counter grows or a gauge is set, and keeps the gauges.
+struct Reacting<F>(Arc<F>, DebuggingRecorder);
 
-struct Reaction<F>(Arc<F>);
+impl<F> Reacting<F> {
+    fn new(react: F) -> Self {
+        Self(Arc::new(react), DebuggingRecorder::new())
+    }
+}
+
+struct Reaction<F>(Arc<F>, Gauge);
 
 impl<F: Fn() + Send + Sync + 'static> CounterFn for Reaction<F> {
     fn increment(&self, _value: u64) {
@@ -313,13 +322,67 @@ impl<F: Fn() + Send + Sync + 'static> CounterFn for Reaction<F> {
     }
 }
 
+impl<F: Fn() + Send + Sync + 'static> GaugeFn for Reaction<F> {
+    fn increment(&self, value: f64) {
+        self.1.increment(value);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.1.decrement(value);
+    }
+
+    fn set(&self, value: f64) {
+        (self.0)();
+        self.1.set(value);
+    }
+}
+
 impl<F: Fn() + Send + Sync + 'static> Recorder for Reacting<F> {
     fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
 
     fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
-        Counter::from_arc(Arc::new(Reaction(Arc::clone(&self.0))))
+        Counter::from_arc(Arc::new(Reaction(Arc::clone(&self.0), Gauge::noop())))
+    }
+
+    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
+        let kept = self.1.register_gauge(key, metadata);
+        Gauge::from_arc(Arc::new(Reaction(Arc::clone(&self.0), kept)))
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[test]
+fn a_recorder_that_panics_costs_no_row() {
+    let log = Log::default();
+    tracing::subscriber::set_global_default(log.subscriber()).unwrap();
+    let recorder = Reacting::new(|| panic!("the recorder is broken"));
+    let gate = Gate::open();
+    let (buffer, topics) = open(&gate, &recorder, config());
+    (0..3).for_each(|id| topics.write(&(id, "x", 0)).unwrap());
+    buffer.publish_metrics();
+    buffer.ready(HOUR).unwrap();
+    buffer.close().unwrap();
+    assert_eq!(gate.ids(), [[0], [1], [2]]);
+    assert_eq!(log.text().matches("the metrics recorder panicked").count(), 1, "{}", log.text());
+}
+
+/// A recorder that cannot even be told what there is.
+struct Unusable;
+
+impl Recorder for Unusable {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {
+        panic!("the recorder is broken");
+    }
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+        Counter::noop()
     }
 
     fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
@@ -332,27 +395,66 @@ impl<F: Fn() + Send + Sync + 'static> Recorder for Reacting<F> {
 }
 
 #[test]
-fn a_recorder_that_panics_costs_no_row() {
-    let recorder = Reacting(Arc::new(|| panic!("the recorder is broken")));
+fn a_recorder_that_panics_when_the_buffer_opens_is_done_without() {
+    let gate = Gate::open();
+    let (buffer, topics) = open(&gate, &Unusable, config());
+    topics.write(&(1, "x", 0)).unwrap();
+    buffer.publish_metrics();
+    buffer.close().unwrap();
+    assert_eq!(gate.ids(), [[1]]);
+}
+
+#[test]
+fn the_gauges_are_there_from_the_start() {
+    let recorder = DebuggingRecorder::new();
+    let (_buffer, _) = open(&Gate::open(), &recorder, config());
+    let seen = Seen::by(&recorder.snapshotter());
+    assert_eq!((seen.gauge("forebay_pending_rows"), seen.state()), (0.0, "running"));
+}
+
+#[test]
+fn what_a_slow_scraper_saw_does_not_overtake_the_end() {
+    let (arrived, arrival) = channel();
+    let (go_on, told) = channel::<()>();
+    let first = Mutex::new(Some((arrived, told)));
+    let armed = Arc::new(AtomicBool::new(false));
+    let recorder = {
+        let armed = Arc::clone(&armed);
+        Reacting::new(move || {
+            if armed.swap(false, Ordering::Relaxed)
+                && let Some((arrived, told)) = first.lock().take()
+            {
+                arrived.send(()).unwrap();
+                told.recv().unwrap();
+            }
+        })
+    };
     let gate = Gate::open();
     let (buffer, topics) = open(&gate, &recorder, config());
-    (0..3).for_each(|id| topics.write(&(id, "x", 0)).unwrap());
-    buffer.publish_metrics();
-    buffer.ready(HOUR).unwrap();
-    buffer.close().unwrap();
-    assert_eq!(gate.ids(), [[0], [1], [2]]);
+    armed.store(true, Ordering::Relaxed);
+    topics.push(&(1, "x", 0)).unwrap();
+    std::thread::scope(|scope| {
+        let scrape = scope.spawn(|| buffer.publish_metrics());
+        arrival.recv().unwrap();
+        buffer.close().unwrap();
+        go_on.send(()).unwrap();
+        scrape.join().unwrap();
+    });
+    let seen = Seen::by(&recorder.1.snapshotter());
+    assert_eq!((seen.gauge("forebay_pending_rows"), seen.state()), (0.0, "closed"));
 }
 
 #[test]
 fn a_recorder_may_look_at_the_buffer_and_push_into_it() {
     let back = Arc::new(OnceLock::<(WriteBuffer, Producer)>::new());
     let again = Arc::clone(&back);
-    let recorder = Reacting(Arc::new(move || {
+    let recorder = Reacting::new(move || {
         let Some((buffer, topics)) = again.get() else { return };
+        buffer.publish_metrics();
         if buffer.stats().accepted < 2 {
             topics.try_push(&(2, "from the recorder", 0)).unwrap();
         }
-    }));
+    });
     let gate = Gate::open();
     let (buffer, topics) = open(&gate, &recorder, config());
     back.set((buffer.clone(), topics.clone())).expect("it is set once");

@@ -433,6 +433,7 @@ impl Builder {
                 .map_err(|error| no_thread(&error))?
         };
         let writer = Mutex::new(Some(writer));
+        shared.publish_metrics();
         let handle = Handle {
             shared,
             writer,

@@ -77,6 +77,8 @@ mod reject_file;
 mod reject_line;
 mod row;
 mod segment;
+#[cfg(feature = "metrics")]
+mod series;
 mod shape;
 mod signals;
 mod sink;

@@ -2,10 +2,12 @@
 //!
 //! Counters and gauges are copied from [`Stats`](crate::Stats) at certain moments, so that there is one place
 //! where things are counted; histograms are told of things as they happen. The recorder is the
-//! application's code: it is called without the queue's lock, and its panics end here.
+//! application's code: it is called without the queue's lock, and its panics end here. One thread at a time
+//! tells it how things are, so that an older look never overtakes a newer one; nobody waits for that thread.
 
 #[cfg(feature = "metrics")]
 mod recorded {
+    use std::cell::Cell;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::time::{Duration, Instant};
 
@@ -15,152 +17,27 @@ mod recorded {
     };
 
     use crate::buffer::WriteBuffer;
+    use crate::series::{COUNTERS, GAUGES, Read};
     use crate::signals::Signals;
     use crate::stats::{Health, Stats};
-    use crate::sync::{self, AtomicU64, Ordering};
+    use crate::sync::{self, AtomicBool, AtomicU64, Ordering};
 
-    /// Series of one name, one for each value of its own label; both are empty where it has none.
-    struct Family<T: 'static> {
-        name: &'static str,
-        unit: Unit,
-        meaning: &'static str,
-        label: &'static str,
-        series: &'static [(&'static str, Read<T>)],
+    /// What tells the recorder of one buffer.
+    pub(crate) struct Metrics {
+        series: Series,
+        /// Calls of `publish` that the thread which tells the recorder has not answered yet.
+        asked: AtomicU64,
+        /// The recorder has panicked, and the log has said so.
+        broken: AtomicBool,
     }
 
-    type Read<T> = fn(&Stats, &Health) -> T;
-
-    const COUNTERS: &[Family<u64>] = &[
-        Family {
-            name: "forebay_rows_accepted_total",
-            unit: Unit::Count,
-            meaning: "Rows that a push, submit, write or group took; an execute counts as one.",
-            label: "",
-            series: &[("", |stats, _| stats.accepted)],
-        },
-        Family {
-            name: "forebay_rows_decided_total",
-            unit: Unit::Count,
-            meaning: "Rows of which it is settled what became of them.",
-            label: "outcome",
-            series: &[
-                ("committed", |stats, _| stats.committed),
-                ("superseded", |stats, _| stats.superseded),
-                ("rejected", |stats, _| stats.rejected),
-                ("unknown", |stats, _| stats.unknown),
-                ("unwritten", |stats, _| stats.unwritten),
-            ],
-        },
-        Family {
-            name: "forebay_rows_unchanged_total",
-            unit: Unit::Count,
-            meaning: "Committed rows that changed nothing.",
-            label: "",
-            series: &[("", |stats, _| stats.unchanged)],
-        },
-        Family {
-            name: "forebay_transactions_total",
-            unit: Unit::Count,
-            meaning: "Transactions committed.",
-            label: "",
-            series: &[("", |stats, _| stats.transactions)],
-        },
-        Family {
-            name: "forebay_batches_due_total",
-            unit: Unit::Count,
-            meaning: "Times that the rows gathered so far became due, by what made them so.",
-            label: "trigger",
-            series: &[
-                ("count", |stats, _| stats.triggers.count),
-                ("bytes", |stats, _| stats.triggers.bytes),
-                ("linger", |stats, _| stats.triggers.linger),
-                ("receipt", |stats, _| stats.triggers.receipt),
-                ("flush", |stats, _| stats.triggers.flush),
-                ("close", |stats, _| stats.triggers.close),
-            ],
-        },
-        Family {
-            name: "forebay_busy_waits_total",
-            unit: Unit::Count,
-            meaning: "Waits for a lock that somebody else held.",
-            label: "",
-            series: &[("", |stats, _| stats.busy_waits)],
-        },
-        Family {
-            name: "forebay_retries_total",
-            unit: Unit::Count,
-            meaning: "Attempts that failed and were made again.",
-            label: "",
-            series: &[("", |stats, _| stats.retries)],
-        },
-        Family {
-            name: "forebay_pauses_total",
-            unit: Unit::Count,
-            meaning: "Times that the buffer paused.",
-            label: "",
-            series: &[("", |stats, _| stats.pauses)],
-        },
-        Family {
-            name: "forebay_commits_on_caller_total",
-            unit: Unit::Count,
-            meaning: "Attempts to commit made by the thread that waited for the row.",
-            label: "",
-            series: &[("", |stats, _| stats.commits_on_caller)],
-        },
-        Family {
-            name: "forebay_full_total",
-            unit: Unit::Count,
-            meaning: "Times that a producer found no room.",
-            label: "",
-            series: &[("", |stats, _| stats.full)],
-        },
-    ];
-
-    const GAUGES: &[Family<f64>] = &[
-        Family {
-            name: "forebay_pending_rows",
-            unit: Unit::Count,
-            meaning: "Rows accepted and not decided yet.",
-            label: "",
-            series: &[("", |stats, _| stats.pending as f64)],
-        },
-        Family {
-            name: "forebay_oldest_pending_seconds",
-            unit: Unit::Seconds,
-            meaning: "Age of the oldest row that is not decided yet, 0 when there is none.",
-            label: "",
-            series: &[("", |stats, _| stats.oldest_pending.unwrap_or_default().as_secs_f64())],
-        },
-        Family {
-            name: "forebay_buffer_bytes",
-            unit: Unit::Bytes,
-            meaning: "Memory allocated for rows, at most max_buffer_bytes.",
-            label: "",
-            series: &[("", |stats, _| stats.buffer_bytes as f64)],
-        },
-        Family {
-            name: "forebay_log_bytes",
-            unit: Unit::Bytes,
-            meaning: "Size of the write-ahead log in use.",
-            label: "",
-            series: &[("", |stats, _| stats.log_bytes as f64)],
-        },
-        Family {
-            name: "forebay_state",
-            unit: Unit::Count,
-            meaning: "1 for the state that the buffer is in, 0 for the others.",
-            label: "state",
-            series: &[
-                ("running", |_, health| matches!(health, Health::Running).into()),
-                ("paused", |_, health| matches!(health, Health::Paused(_)).into()),
-                ("failed", |_, health| matches!(health, Health::Failed(_)).into()),
-                ("closed", |_, health| matches!(health, Health::Closed).into()),
-            ],
-        },
-    ];
+    thread_local! {
+        /// Whether this thread is telling a recorder how things are.
+        static TELLING: Cell<bool> = const { Cell::new(false) };
+    }
 
     /// The series of one buffer.
-    pub(crate) struct Metrics {
+    struct Series {
         counters: Vec<Count>,
         gauges: Vec<(Gauge, Read<f64>)>,
         batch_rows: Histogram,
@@ -180,6 +57,65 @@ mod recorded {
     impl Metrics {
         /// Registers the series of a buffer with the recorder that is installed now.
         pub(crate) fn register(database: &str) -> Self {
+            let broken = AtomicBool::new(false);
+            let series = contain(&broken, || Series::register(database));
+            Self { series: series.unwrap_or_else(Series::none), asked: AtomicU64::new(0), broken }
+        }
+
+        /// Tells of a batch that is begun, of the segment that began at `oldest`.
+        pub(crate) fn begin(&self, rows: usize, oldest: Option<Instant>) {
+            contain(&self.broken, || {
+                self.series.batch_rows.record(rows as f64);
+                let age = oldest.map(|oldest| sync::now().saturating_duration_since(oldest));
+                self.series.batch_wait.record(age.unwrap_or_default());
+            });
+        }
+
+        /// Makes an attempt and tells how long it took.
+        pub(crate) fn time<T, E>(
+            &self,
+            signals: &Signals,
+            attempt: impl FnOnce() -> Result<T, E>,
+        ) -> Result<T, E> {
+            let (_, waited_before) = signals.waits();
+            let begun = sync::now();
+            let answer = attempt();
+            let took = sync::now().saturating_duration_since(begun);
+            let waited = signals.waits().1.saturating_sub(waited_before);
+            contain(&self.broken, || {
+                if answer.is_ok() {
+                    self.series.commit.record(took);
+                }
+                if waited > Duration::ZERO {
+                    self.series.lock_wait.record(waited);
+                }
+            });
+            answer
+        }
+
+        /// Brings counters and gauges to what `look` sees, or leaves that to the thread that is at it, which
+        /// then looks once more. From inside a recorder it does nothing: that would never end.
+        pub(crate) fn publish(&self, look: impl Fn() -> (Stats, Health)) {
+            if TELLING.get() || self.asked.fetch_add(1, Ordering::AcqRel) > 0 {
+                return;
+            }
+            TELLING.set(true);
+            let mut answering = 1;
+            loop {
+                let (stats, health) = look();
+                contain(&self.broken, || self.series.tell(&stats, &health));
+                let asked = self.asked.fetch_sub(answering, Ordering::AcqRel);
+                if asked == answering {
+                    break;
+                }
+                answering = asked - answering;
+            }
+            TELLING.set(false);
+        }
+    }
+
+    impl Series {
+        fn register(database: &str) -> Self {
             with_recorder(|recorder| {
                 let registry = Registry { recorder, database };
                 Self {
@@ -209,61 +145,41 @@ mod recorded {
             })
         }
 
-        /// Tells of a batch that is begun, of the segment that began at `oldest`.
-        pub(crate) fn begin(&self, rows: usize, oldest: Option<Instant>) {
-            contain(|| {
-                self.batch_rows.record(rows as f64);
-                let age = oldest.map(|oldest| sync::now().saturating_duration_since(oldest));
-                self.batch_wait.record(age.unwrap_or_default());
-            });
+        /// Of a recorder that cannot be used.
+        fn none() -> Self {
+            Self {
+                counters: Vec::new(),
+                gauges: Vec::new(),
+                batch_rows: Histogram::noop(),
+                batch_wait: Histogram::noop(),
+                commit: Histogram::noop(),
+                lock_wait: Histogram::noop(),
+            }
         }
 
-        /// Makes an attempt and tells how long it took.
-        pub(crate) fn time<T, E>(
-            &self,
-            signals: &Signals,
-            attempt: impl FnOnce() -> Result<T, E>,
-        ) -> Result<T, E> {
-            let (_, waited_before) = signals.waits();
-            let begun = sync::now();
-            let answer = attempt();
-            let took = sync::now().saturating_duration_since(begun);
-            let waited = signals.waits().1.saturating_sub(waited_before);
-            contain(|| {
-                if answer.is_ok() {
-                    self.commit.record(took);
+        fn tell(&self, stats: &Stats, health: &Health) {
+            for Count { counter, read, told } in &self.counters {
+                let sum = read(stats, health);
+                let before = told.swap(sum, Ordering::Relaxed);
+                if sum > before {
+                    counter.increment(sum - before);
                 }
-                if waited > Duration::ZERO {
-                    self.lock_wait.record(waited);
-                }
-            });
-            answer
-        }
-
-        /// Brings counters and gauges to what `look` sees.
-        pub(crate) fn publish(&self, look: impl FnOnce() -> (Stats, Health)) {
-            let (stats, health) = look();
-            contain(|| {
-                for Count { counter, read, told } in &self.counters {
-                    let sum = read(&stats, &health);
-                    // Two threads may publish at a time: what the other has told is not told again.
-                    let before = told.fetch_max(sum, Ordering::Relaxed);
-                    if sum > before {
-                        counter.increment(sum - before);
-                    }
-                }
-                for (gauge, read) in &self.gauges {
-                    gauge.set(read(&stats, &health));
-                }
-            });
+            }
+            for (gauge, read) in &self.gauges {
+                gauge.set(read(stats, health));
+            }
         }
     }
 
-    /// Runs the recorder's code.
-    fn contain(tell: impl FnOnce()) {
-        if catch_unwind(AssertUnwindSafe(tell)).is_err() {
-            tracing::error!("the metrics recorder panicked; the buffer goes on");
+    /// Runs the recorder's code, and says it once if that panics.
+    fn contain<T>(broken: &AtomicBool, tell: impl FnOnce() -> T) -> Option<T> {
+        let told = catch_unwind(AssertUnwindSafe(tell)).ok();
+        if told.is_none() && !broken.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                "the metrics recorder panicked, which is said once; the buffer goes on"
+            );
         }
+        told
     }
 
     /// A recorder, and the label that all series of a buffer have.
@@ -323,13 +239,15 @@ mod recorded {
         ///
         /// A buffer tells the recorder of the crate [`metrics`](https://docs.rs/metrics) what it does.
         /// Install the recorder first: the series are registered when the buffer opens. Counters and gauges
-        /// are brought up to date after each batch, after each attempt that failed, and at the end, on the
+        /// are brought up to date then, after each batch, after each attempt that failed, and at the end, on the
         /// thread that writes. While that thread waits for a lock, the gauges stay as they were: call this
-        /// before you render the metrics for a scrape. It blocks for the queue's lock at the most, never for
-        /// the database.
+        /// before you render the metrics for a scrape, or every few seconds. It blocks for the queue's lock at the
+        /// most, never for the database; while another thread is telling the recorder it returns at once, and
+        /// that thread tells it once more.
         ///
-        /// Every series has the label `database`, the file's path as it was given. A second buffer for the
-        /// same database in one process adds to the same counters.
+        /// Every series has the label `database`, the file's path as SQLite knows it, which is absolute, or the
+        /// [name](crate::Sink::name) of another sink. Two buffers with one name in a process have the same series:
+        /// the counters add up, and the gauges are those of the buffer that told them last.
         ///
         /// | metric | kind | unit | label | meaning |
         /// |---|---|---|---|---|
@@ -342,7 +260,8 @@ mod recorded {
         /// | `forebay_retries_total` | counter | count | | Attempts that failed and were made again. |
         /// | `forebay_pauses_total` | counter | count | | Times that the buffer paused. |
         /// | `forebay_commits_on_caller_total` | counter | count | | Attempts to commit made by the thread that waited for the row. |
-        /// | `forebay_full_total` | counter | count | | Times that a producer found no room. |
+        /// | `forebay_buffer_full_total` | counter | count | | Times that a producer found no room. |
+        /// | `forebay_letters_unkept_total` | counter | count | | Dead letters that the file could not take. |
         /// | `forebay_pending_rows` | gauge | count | | Rows accepted and not decided yet. |
         /// | `forebay_oldest_pending_seconds` | gauge | seconds | | Age of the oldest row that is not decided yet, 0 when there is none. |
         /// | `forebay_buffer_bytes` | gauge | bytes | | Memory allocated for rows, at most max_buffer_bytes. |
