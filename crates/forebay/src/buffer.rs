@@ -130,7 +130,11 @@ impl WriteBuffer {
     ///
     /// # Errors
     ///
-    /// [`Schema`](ErrorKind::Schema) when there is no such table; the message names those there are.
+    /// [`Schema`](ErrorKind::Schema) when there is no such table, and the message names those there are, or when it
+    /// cannot be looked at; those of opening the file, where it had to be opened again.
+    /// [`WouldDeadlock`](ErrorKind::WouldDeadlock) on the thread that writes, [`Closed`](ErrorKind::Closed) and
+    /// [`Failed`](ErrorKind::Failed) when the buffer has ended, [`Panicked`](ErrorKind::Panicked) when the sink
+    /// panicked, and [`Forked`](ErrorKind::Forked) in a child process.
     pub fn describe(&self, table: &str) -> Result<TableInfo> {
         let table = table.to_owned();
         self.shared().with_sink(move |sink| sink.describe(&table))

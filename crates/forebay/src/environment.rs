@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use serde_json::Value;
+
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -46,49 +48,57 @@ impl Config {
         prefix: &str,
         vars: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self> {
+        // A path need not be text, which all else is: it stays out of this.
+        let file = self.rejects.file.take();
+        let mut settings = serde_json::to_value(&self).map_err(|error| {
+            Error::new(ErrorKind::Config, "the settings cannot be put into words").because(error)
+        })?;
         let mut set = Vec::new();
         for (variable, text) in vars {
             let Some(variable) = variable.to_str() else { continue };
             let Some(name) = variable.strip_prefix(prefix) else { continue };
             let name = name.to_ascii_lowercase();
+            let field = match name.split_once('_') {
+                Some((table, field)) if settings[table].is_object() => format!("{table}.{field}"),
+                _ => name,
+            };
             let text = text.to_str().ok_or_else(|| "it is not UTF-8".to_owned());
-            text.and_then(|text| self.set(&name, text)).map_err(|why| {
+            self = text.and_then(|text| put(&mut settings, &field, text)).map_err(|why| {
                 Error::new(
                     ErrorKind::Config,
                     format!("the environment variable {variable} is not usable: {why} (durations are written like 50ms, sizes and counts as whole numbers)"),
                 )
-                .with_field(&name)
+                .with_field(&field)
             })?;
-            set.push(format!("{prefix}{}", name.to_ascii_uppercase()));
+            set.push(field);
         }
+        self.rejects.file = self.rejects.file.take().or(file);
         self.check().map_err(|error| {
             let field = error.field().unwrap_or_default().to_owned();
-            let variable = format!("{prefix}{}", field.replace('.', "_").to_ascii_uppercase());
-            if !set.contains(&variable) {
+            if !set.contains(&field) {
                 return error;
             }
+            let variable = format!("{prefix}{}", field.replace('.', "_").to_ascii_uppercase());
             let message = format!("the environment's {variable} is not usable: {error}");
             Error::new(ErrorKind::Config, message).with_field(field)
         })?;
         Ok(self)
     }
+}
 
-    /// Sets one field by name, through serde, so that names and types are stated once.
-    fn set(&mut self, name: &str, text: &str) -> Result<(), String> {
-        let mut settings = serde_json::to_value(&*self).map_err(|error| error.to_string())?;
-        let (table, name) = match name.split_once('_') {
-            Some((table, name)) if settings[table].is_object() => (&mut settings[table], name),
-            _ => (&mut settings, name),
-        };
-        // A number where the field is a number, a string (duration, name, path) everywhere else.
-        let text = text.trim();
-        table[name] = match text.parse::<u64>() {
-            Ok(number) if table[name].is_number() => number.into(),
-            _ => text.into(),
-        };
-        *self = serde_json::from_value(settings).map_err(|error| error.to_string())?;
-        Ok(())
-    }
+/// Sets one field by its dotted name, through serde, so that names and types are stated once.
+fn put(settings: &mut Value, field: &str, text: &str) -> Result<Config, String> {
+    let (fields, name) = match field.split_once('.') {
+        Some((table, name)) => (&mut settings[table], name),
+        None => (&mut *settings, field),
+    };
+    // A number where the field is a number, a string (duration, name, path) everywhere else.
+    let text = text.trim();
+    fields[name] = match text.parse::<u64>() {
+        Ok(number) if fields[name].is_number() => number.into(),
+        _ => text.into(),
+    };
+    serde_json::from_value(settings.clone()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -153,6 +163,15 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_value_and_one_out_of_bounds_name_the_same_field() {
+        for value in ["soon", "2h"] {
+            let error = from(&[("FOREBAY_RETRY_DELAY", value)]).unwrap_err();
+            assert_eq!(error.field(), Some("retry.delay"), "{error}");
+        }
+        assert_eq!(from(&[("FOREBAY_LINGER", "50")]).unwrap_err().field(), Some("linger"));
+    }
+
+    #[test]
     fn the_environment_wins_over_a_file_and_leaves_the_rest_of_it() {
         let file = "batch_size = 10\nlinger = \"20ms\"\n[retry]\nmax_retries = 3";
         let file: Config = toml::from_str(file).unwrap();
@@ -186,5 +205,21 @@ mod tests {
             error.to_string().contains("FOREBAY_REJECTS_FILE is not usable: it is not UTF-8"),
             "{error}"
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_not_text_is_kept_beside_the_environment() {
+        use std::os::unix::ffi::OsStringExt;
+        let mut config = Config::default();
+        config.rejects.file = Some(OsString::from_vec(b"dead-\xFF.ndjson".to_vec()).into());
+        let linger = [("FOREBAY_LINGER", "20ms")];
+        let joined = on(config.clone(), &linger).unwrap();
+        assert_eq!(
+            (joined.rejects, joined.linger),
+            (config.rejects.clone(), Duration::from_millis(20))
+        );
+        let replaced = on(config, &[("FOREBAY_REJECTS_FILE", "dead.ndjson")]).unwrap();
+        assert_eq!(replaced.rejects.file, Some("dead.ndjson".into()));
     }
 }

@@ -50,7 +50,8 @@ pub enum ErrorKind {
     UnknownField,
     /// A row cannot be encoded: a value that no database type holds, or no row at all.
     Encode,
-    /// A producer met more than 16 different lists of fields.
+    /// A producer met more different lists of fields than it takes: 16, unless
+    /// [`max_shapes`](crate::TableWrite::max_shapes) says otherwise.
     TooManyShapes,
     /// A row or group is larger than the limit.
     TooLarge,

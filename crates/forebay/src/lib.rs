@@ -36,7 +36,7 @@
 //! | [`push_timeout`](Producer::push_timeout) | while the buffer is full, for the time given |
 //! | [`wait`](Receipt::wait), [`write`](Producer::write), [`flush`](WriteBuffer::flush), [`execute`](WriteBuffer::execute) | until the rows are decided |
 //! | [`close`](WriteBuffer::close) | until all is written, for `close_timeout` at the most |
-//! | [`table`](WriteBuffer::table)…`producer()`, [`statement`](WriteBuffer::statement) | until the batch at hand is written |
+//! | [`table`](WriteBuffer::table)…`producer()`, [`statement`](WriteBuffer::statement), [`describe`](WriteBuffer::describe) | until the batch at hand is written |
 //! | [`Readers::get`] | while all connections to read with are held, for `busy_timeout` at the most |
 //!
 //! A new list of fields that does not fit what is known of its table is held against the live table once more,

@@ -62,7 +62,8 @@ const MAX_KEPT: usize = 64 * 1024;
 /// | structs, maps, sequences, other enum variants | TEXT, as JSON (where a NaN becomes `null`) |
 ///
 /// A field that a row does not have is a column that is not mentioned, never NULL: an upsert leaves it as
-/// it is. Rows of one producer may come with up to 16 different lists of fields.
+/// it is. Rows of one producer may come with up to 16 different lists of fields, unless
+/// [`max_shapes`](crate::TableWrite::max_shapes) says otherwise.
 #[derive(Clone)]
 pub struct Producer {
     handle: Arc<Handle>,

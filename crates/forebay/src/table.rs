@@ -99,7 +99,9 @@ impl TableWrite<'_> {
     }
 
     /// How many different lists of fields the rows may come with, each of which has statements of its own.
-    /// Default [`MAX_SHAPES`](crate::MAX_SHAPES); at most 1,000. The limit is there to notice rows whose fields are made of data.
+    /// Default [`MAX_SHAPES`](crate::MAX_SHAPES); at most 1,000. The limit is there to notice
+    /// rows whose fields are made of data. Of more than about 80 lists, all producers together, not all statements
+    /// stay prepared: those that alternate are then prepared anew for each batch.
     pub fn max_shapes(mut self, max: usize) -> Self {
         self.target.max_shapes = max;
         self

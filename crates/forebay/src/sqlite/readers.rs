@@ -113,7 +113,8 @@ impl Readers {
 
     /// Takes a connection, opening one if all are in use and there may be more. Blocks while all that there may be
     /// are in use, for `busy_timeout` at the most. On a thread of an async runtime use
-    /// [`get_async`](Self::get_async).
+    /// [`get_async`](Self::get_async): in a tokio task whose budget is spent, a wait here lasts `busy_timeout` and
+    /// fails, also when a connection comes free meanwhile.
     ///
     /// # Errors
     ///
