@@ -13,8 +13,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use forebay::rusqlite::Connection;
 use forebay::{Config, ErrorKind, Stats, WriteBuffer};
-use rusqlite::Connection;
 use tokio::runtime::Builder;
 use tokio::task::yield_now;
 

@@ -17,8 +17,8 @@ use std::sync::Barrier;
 use std::time::Instant;
 use std::{env, fs, thread};
 
+use forebay::rusqlite::{self, Connection};
 use forebay::{Producer, Stats, Triggers, WriteBuffer};
-use rusqlite::Connection;
 use serde::Serialize;
 
 const LOG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/dpkg.log");

@@ -5,12 +5,11 @@
 //! curl http://ADDRESS/metrics http://ADDRESS/ready
 //! ```
 //!
-//! With ADDRESS, such as 127.0.0.1:9100, it serves both until Ctrl-C. Without, it asks itself once and
-//! prints the metrics that matter most. The database is a temporary one.
+//! It serves both until Ctrl-C or SIGTERM. Without ADDRESS, such as 127.0.0.1:9100, it says which port it has. The
+//! database is a temporary one.
 
 use std::error::Error;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{self, Write};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,15 +19,13 @@ use axum::routing::get;
 use forebay::WriteBuffer;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 const CREATE: &str = "CREATE TABLE samples(id INTEGER PRIMARY KEY, value REAL NOT NULL)";
 const SECONDS: [f64; 8] = [0.0001, 0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0];
 const ROWS: [f64; 5] = [1.0, 10.0, 100.0, 400.0, 4_000.0];
 /// How long a row may wait before new work is better sent elsewhere.
 const MAX_DELAY: Duration = Duration::from_secs(5);
-const MATTERS: [&str; 4] =
-    ["forebay_rows_", "forebay_pending_rows", "forebay_oldest", "forebay_state"];
 
 #[derive(Clone)]
 struct App {
@@ -36,14 +33,29 @@ struct App {
     prometheus: PrometheusHandle,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_writer(io::stderr).init();
-    let address = std::env::args().nth(1).map(|text| text.parse()).transpose()?;
-    run(address, &mut io::stdout())
+/// Ready at Ctrl-C, or at SIGTERM from whoever supervises the service.
+fn told_to_end() -> io::Result<impl Future<Output = ()> + Send> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! { _ = interrupted.recv() => {}, _ = terminated.recv() => {} }
+    })
 }
 
-/// Serves at `address` until Ctrl-C, or asks itself once, and tells `out` the answers.
-pub fn run(address: Option<SocketAddr>, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
+    let listener = TcpListener::bind(address).await?;
+    run(listener, told_to_end()?, &mut io::stdout()).await
+}
+
+/// Serves until `end` is ready, then closes the buffer.
+pub async fn run(
+    listener: TcpListener,
+    end: impl Future<Output = ()> + Send + 'static,
+    out: &mut dyn Write,
+) -> Result<(), Box<dyn Error>> {
     // First the recorder, then the buffer: it registers its metrics when it opens.
     let prometheus = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
@@ -53,27 +65,21 @@ pub fn run(address: Option<SocketAddr>, out: &mut dyn Write) -> Result<(), Box<d
     let buffer = WriteBuffer::open(folder.path().join("samples.db"))?;
     buffer.execute(CREATE)?;
     let samples = buffer.table("samples").insert().producer()?;
-    (0..1_000).try_for_each(|id| samples.push(&(id, 0.5)))?;
-    buffer.flush()?;
-
-    let app = App { buffer: buffer.clone(), prometheus };
-    let runtime = Runtime::new()?;
-    runtime.spawn(keep_up(app.prometheus.clone()));
-    let at = address.unwrap_or_else(|| ([127, 0, 0, 1], 0).into());
-    let listener = runtime.block_on(TcpListener::bind(at))?;
-    let at = listener.local_addr()?;
-    let routes = Router::new().route("/metrics", get(metrics)).route("/ready", get(ready));
-    runtime.spawn(axum::serve(listener, routes.with_state(app)).into_future());
-    writeln!(out, "listening on http://{at}/metrics and http://{at}/ready")?;
-    if address.is_some() {
-        runtime.block_on(tokio::signal::ctrl_c())?;
-    } else {
-        writeln!(out, "{}", ask(at, "/ready")?)?;
-        let metrics = ask(at, "/metrics")?;
-        let matters = |line: &&str| MATTERS.iter().any(|name| line.starts_with(name));
-        metrics.lines().filter(matters).try_for_each(|line| writeln!(out, "{line}"))?;
+    for id in 0..1_000 {
+        samples.push_async(&(id, 0.5)).await?;
     }
-    Ok(buffer.close()?)
+    buffer.flush_async().await?;
+
+    tokio::spawn(keep_up(prometheus.clone()));
+    let routes = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/ready", get(ready))
+        .with_state(App { buffer: buffer.clone(), prometheus });
+    let at = listener.local_addr()?;
+    writeln!(out, "listening on http://{at}/metrics and http://{at}/ready; Ctrl-C ends it")?;
+    let served = axum::serve(listener, routes).with_graceful_shutdown(end).await;
+    buffer.close_async().await?; // also when serving has failed
+    Ok(served?)
 }
 
 /// Brings the gauges to the moment, for the writer may be waiting, and renders everything.
@@ -96,13 +102,4 @@ async fn keep_up(prometheus: PrometheusHandle) {
         ticks.tick().await;
         prometheus.run_upkeep();
     }
-}
-
-/// The body of the answer to a GET, from the server that runs beside.
-fn ask(at: SocketAddr, path: &str) -> io::Result<String> {
-    let mut connection = TcpStream::connect(at)?;
-    write!(connection, "GET {path} HTTP/1.0\r\nHost: {at}\r\n\r\n")?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
-    Ok(answer.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned()))
 }

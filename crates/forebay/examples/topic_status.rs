@@ -17,10 +17,10 @@ use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
+use forebay::rusqlite::{self, Connection, OpenFlags};
 use forebay::{Producer, Receipt, Stats, WriteBuffer};
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
-use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 
 const WORKERS: i64 = 80;

@@ -30,12 +30,13 @@ mod settings;
 mod topic_status;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
 use forebay::ErrorKind;
-use rusqlite::Connection;
+use forebay::rusqlite::Connection;
 use signal_hook::consts::SIGTERM;
 
 #[test]
@@ -61,24 +62,50 @@ fn every_topic_ends_as_its_worker_left_it() {
     assert_eq!(report.stats.committed, 160_000);
 }
 
+/// Sends a request and gives the status and the body of the answer.
+fn answer(address: SocketAddr, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    write!(stream, "{method} {path} HTTP/1.0\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+    let mut response = String::new();
+    stream.read_to_string(&mut response).unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
+    format!("{} {body}", head.split(' ').nth(1).unwrap())
+}
+
 #[tokio::test]
 async fn a_handler_answers_when_the_row_is_committed_and_reads_it_back() {
     let folder = tempfile::tempdir().unwrap();
-    let mut out = Vec::new();
-    axum_handler::run(&folder.path().join("topics.db"), &mut out).await.unwrap();
-    let text = String::from_utf8(out).unwrap();
-    let answers: Vec<Vec<_>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
-    for (answer, expected) in answers.iter().zip([
-        "GET /ready 200 ready",
-        "POST /topics/7 running 200 committed",
-        "GET /topics/7 200 running",
-        "POST /topics/7 dancing 422 topic_status refused a row: it violates CHECK known",
-        "GET /topics/7 200 running",
-        "GET /topics/8 404 no such topic",
-    ]) {
-        assert_eq!(answer.join(" "), expected);
-    }
-    assert_eq!(answers.len(), 6);
+    let database = folder.path().join("topics.db");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let client = tokio::task::spawn_blocking(move || {
+        for (method, path, body, expected) in [
+            ("GET", "/ready", "", "200 ready"),
+            ("POST", "/topics/7", "running", "200 committed"),
+            ("GET", "/topics/7", "", "200 running"),
+            (
+                "POST",
+                "/topics/7",
+                "dancing",
+                "422 topic_status refused a row: it violates CHECK known",
+            ),
+            ("GET", "/topics/7", "", "200 running"),
+            ("GET", "/topics/8", "", "404 no such topic"),
+        ] {
+            assert_eq!(answer(address, method, path, body), expected, "{method} {path} {body}");
+        }
+        let gone = Connection::open(database).unwrap().execute_batch("DROP TABLE topic_status");
+        gone.unwrap();
+        let fixed = "500 failed; the service's log says why";
+        assert_eq!(answer(address, "GET", "/topics/7", ""), fixed, "and nothing of the database");
+        drop(stop);
+    });
+    let end = async { drop(stopped.await) };
+    let database = folder.path().join("topics.db");
+    axum_handler::run(&database, listener, end, &mut Vec::new()).await.unwrap();
+    client.await.unwrap();
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "closed, with one file left");
 }
 
@@ -169,8 +196,8 @@ fn a_signal_stops_the_workers_and_the_rest_is_written() {
     });
     let granted = Duration::from_secs(60);
     let report = graceful_shutdown::run(&database, &signals, granted, &mut out).unwrap();
-    assert!(out.text.contains("signal 15: the workers have stopped"), "{}", out.text);
-    assert!(!out.text.contains("saved"), "{}", out.text);
+    assert!(out.text.contains("the workers have stopped"), "{}", out.text);
+    report.closed.unwrap();
     assert!(report.stats.accepted > 16 && report.stats.committed == report.stats.accepted);
     let done = "SELECT count(*) = 0 FROM jobs WHERE status <> 'done'";
     let connection = Connection::open(&database).unwrap();
@@ -178,7 +205,7 @@ fn a_signal_stops_the_workers_and_the_rest_is_written() {
 }
 
 #[test]
-fn rows_that_a_shutdown_has_no_time_for_are_saved() {
+fn rows_that_a_shutdown_has_no_time_for_are_in_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let database = folder.path().join("jobs.db");
     let other = Connection::open(&database).unwrap();
@@ -189,13 +216,27 @@ fn rows_that_a_shutdown_has_no_time_for_are_saved() {
     });
     let granted = Duration::from_millis(50);
     let report = graceful_shutdown::run(&database, &signals, granted, &mut out).unwrap();
-    let left = report.leftovers.len();
+    let left = report.stats.accepted - report.stats.committed;
     assert!(left >= 16, "{}", out.text);
-    assert_eq!(report.stats.accepted, report.stats.committed + left as u64);
-    assert!(out.text.contains(&format!("{left} rows saved in ")), "{}", out.text);
-    let saved = fs::read_to_string(database.with_extension("leftovers")).unwrap();
-    assert_eq!(saved.lines().count(), left);
-    assert!(saved.starts_with("jobs [(\"id\", Integer("), "{saved}");
+    assert_eq!(report.closed.unwrap_err().kind(), ErrorKind::Unwritten);
+    let file = database.with_extension("dead.ndjson");
+    let said = format!("left {left} rows not written ({left} of them kept in {})", file.display());
+    assert!(out.text.contains(&said), "{}", out.text);
+    let kept = fs::read_to_string(file).unwrap();
+    assert_eq!(kept.lines().count() as u64, left);
+    assert!(kept.lines().all(|line| line.contains("\"fields\":{\"id\":")), "{kept}");
+}
+
+#[test]
+fn workers_that_can_all_not_go_on_end_the_program_without_a_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("jobs.db");
+    let (_sender, signals) = std::sync::mpsc::channel();
+    let mut out = Watched::new("Ctrl-C ends them", || fs::remove_file(&database).unwrap());
+    let granted = Duration::from_secs(60);
+    let report = graceful_shutdown::run(&database, &signals, granted, &mut out).unwrap();
+    assert_eq!(report.closed.unwrap_err().kind(), ErrorKind::Failed);
+    assert_eq!(out.text.matches("a worker could not").count(), 8, "{}", out.text);
 }
 
 #[test]
@@ -220,18 +261,25 @@ fn settings_come_from_the_file_and_wrong_ones_are_explained() {
 }
 
 #[cfg(feature = "metrics")]
-#[test]
-fn a_scrape_shows_what_the_buffer_did_and_that_it_is_ready() {
-    let mut out = Vec::new();
-    prometheus::run(None, &mut out).unwrap();
-    let text = String::from_utf8(out).unwrap();
-    for said in [
-        "\nready\n",
-        "outcome=\"committed\"} 1001\n",
-        "outcome=\"rejected\"} 0\n",
-        "state=\"running\"} 1\n",
-        "state=\"paused\"} 0\n",
-    ] {
-        assert!(text.contains(said), "{said} is not in:\n{text}");
-    }
+#[tokio::test]
+async fn a_scrape_shows_what_the_buffer_did_and_that_it_is_ready() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let client = tokio::task::spawn_blocking(move || {
+        assert_eq!(answer(address, "GET", "/ready", ""), "200 ready");
+        let text = answer(address, "GET", "/metrics", "");
+        for said in [
+            "outcome=\"committed\"} 1001\n",
+            "outcome=\"rejected\"} 0\n",
+            "state=\"running\"} 1\n",
+            "state=\"paused\"} 0\n",
+        ] {
+            assert!(text.contains(said), "{said} is not in:\n{text}");
+        }
+        drop(stop);
+    });
+    let end = async { drop(stopped.await) };
+    prometheus::run(listener, end, &mut Vec::new()).await.unwrap();
+    client.await.unwrap();
 }
