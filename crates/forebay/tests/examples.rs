@@ -30,7 +30,7 @@ mod settings;
 mod topic_status;
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::Duration;
@@ -63,14 +63,14 @@ fn every_topic_ends_as_its_worker_left_it() {
 }
 
 /// Sends a request and gives the status and the body of the answer.
-fn answer(address: SocketAddr, method: &str, path: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
+fn answer(address: SocketAddr, method: &str, path: &str, body: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
     let length = body.len();
-    write!(stream, "{method} {path} HTTP/1.0\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
-    let mut response = String::new();
-    stream.read_to_string(&mut response).unwrap();
-    let (head, body) = response.split_once("\r\n\r\n").unwrap();
-    format!("{} {body}", head.split(' ').nth(1).unwrap())
+    write!(stream, "{method} {path} HTTP/1.0\r\ncontent-length: {length}\r\n\r\n{body}")?;
+    let response = io::read_to_string(stream)?;
+    let status = response.split(' ').nth(1).unwrap_or_default();
+    let body = response.split("\r\n\r\n").nth(1).unwrap_or_default();
+    Ok(format!("{status} {body}"))
 }
 
 #[tokio::test]
@@ -94,12 +94,20 @@ async fn a_handler_answers_when_the_row_is_committed_and_reads_it_back() {
             ("GET", "/topics/7", "", "200 running"),
             ("GET", "/topics/8", "", "404 no such topic"),
         ] {
-            assert_eq!(answer(address, method, path, body), expected, "{method} {path} {body}");
+            assert_eq!(
+                answer(address, method, path, body).unwrap(),
+                expected,
+                "{method} {path} {body}"
+            );
         }
         let gone = Connection::open(database).unwrap().execute_batch("DROP TABLE topic_status");
         gone.unwrap();
         let fixed = "500 failed; the service's log says why";
-        assert_eq!(answer(address, "GET", "/topics/7", ""), fixed, "and nothing of the database");
+        assert_eq!(
+            answer(address, "GET", "/topics/7", "").unwrap(),
+            fixed,
+            "and nothing of the database"
+        );
         drop(stop);
     });
     let end = async { drop(stopped.await) };
@@ -267,8 +275,8 @@ async fn a_scrape_shows_what_the_buffer_did_and_that_it_is_ready() {
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let client = tokio::task::spawn_blocking(move || {
-        assert_eq!(answer(address, "GET", "/ready", ""), "200 ready");
-        let text = answer(address, "GET", "/metrics", "");
+        assert_eq!(answer(address, "GET", "/ready", "").unwrap(), "200 ready");
+        let text = answer(address, "GET", "/metrics", "").unwrap();
         for said in [
             "outcome=\"committed\"} 1001\n",
             "outcome=\"rejected\"} 0\n",
