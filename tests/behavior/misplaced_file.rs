@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::path::Path;
 
 use forebay::{ErrorKind, Rejects};
-use rustix::fs::{CWD, FileType, FlockOperation, Mode, fcntl_lock, mknodat};
+use rustix::fs::{FlockOperation, fcntl_lock};
 use support::Log;
 
 use crate::dead_letter_file::{Beside, SCHEMA, id, lines, push_bad};
@@ -47,7 +47,9 @@ fn a_file_that_begins_with_an_empty_line_is_taken() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
 fn a_pipe_is_refused_for_nobody_may_read_it() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
     let beside = Beside::new(SCHEMA);
     mknodat(CWD, beside.file(), FileType::Fifo, Mode::RWXU, 0).unwrap();
     let error = beside.builder().open().unwrap_err();

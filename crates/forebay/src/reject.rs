@@ -11,7 +11,7 @@ use crate::stats::count_of_rows;
 
 /// A row that was refused, given up, or whose fate is not known, with what is needed to act on it.
 ///
-/// [`Rejects`] keeps such rows in a file. The `Debug` form leaves the values out, so that logging one does not publish them.
+/// [`Rejects`](crate::Rejects) keeps such rows in a file. The `Debug` form leaves the values out, so that logging one does not publish them.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct DeadLetter {
