@@ -4,7 +4,7 @@ use std::io::{Cursor, Read};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use forebay::{ErrorKind, Producer, WriteBuffer};
+use forebay::{ErrorKind, Producer, TableInfo, WriteBuffer};
 use parking_lot::Mutex;
 
 use crate::args;
@@ -71,59 +71,21 @@ impl Job {
         }
         let mut rejects = Rejects::new(screen.clone(), &input.name, args.rejects.as_deref())?;
         let buffer = WriteBuffer::builder(&args.into).config(config).open()?;
-        let info = match (buffer.describe(&args.table), &plan) {
-            (Ok(info), _) => info,
-            (Err(error), Some(plan)) if error.kind() == ErrorKind::Schema => {
-                plan.create_table(&buffer, screen)?;
-                buffer.describe(&args.table)?
-            }
-            (Err(error), None) if error.kind() == ErrorKind::Schema => {
-                return Err(
-                    Failure::from(error).hint("--create makes the table by what the input holds")
-                );
-            }
-            (Err(error), _) => return Err(error.into()),
-        };
-        let key = args.upsert.as_deref().unwrap_or_default();
-        let columns = Columns::new(&info, key);
-        let source = plan.map_or_else(Vec::new, Plan::into_sample);
-        let source = Box::new(Cursor::new(source).chain(input.feed));
+        let info = look_at_table(args, &buffer, plan.as_ref(), screen)?;
+        let columns = Columns::new(&info, args.upsert.as_deref().unwrap_or_default());
+        let sample = plan.map_or_else(Vec::new, Plan::into_sample);
+        let source = Box::new(Cursor::new(sample).chain(input.feed));
         let mut records = Records::new(&input.name, source, format, max_record_bytes)
             .delimited(args.delimiter.unwrap_or(b','));
-        let layout = match (format, &args.columns) {
-            (Format::Ndjson, None) => Layout::Objects(None),
-            (Format::Ndjson, Some(names)) => {
-                Layout::Objects(Some(columns.positions(names, Naming::Columns)?))
-            }
-            (_, Some(names)) => Layout::Fields(columns.positions(names, Naming::Columns)?),
-            (_, None) => {
-                let header = Header::read(&mut records, &input.name)?;
-                rejects.set_header(&header.raw);
-                Layout::Fields(columns.positions(&header.names, Naming::Header)?)
-            }
+        let header = match &args.columns {
+            None if format != Format::Ndjson => Some(Header::read(&mut records, &input.name)?),
+            _ => None,
         };
-        for needed in key.iter().chain(&args.newest_by) {
-            if let Some(column) = columns.find(needed)
-                && !layout.may_have(column)
-            {
-                return Err(Failure::new(format!(
-                    "the input has no field for the column `{needed}`, which --upsert and --newest-by compare"
-                )));
-            }
+        if let Some(header) = &header {
+            rejects.set_header(&header.raw);
         }
-        let table = buffer.table(info.name());
-        let mut write = match &args.upsert {
-            Some(key) => table.upsert(key.clone()),
-            None if args.ignore_duplicates => table.insert().ignore_duplicates(),
-            None => table.insert(),
-        };
-        if let Some(column) = &args.newest_by {
-            write = write.newest_by(column);
-        }
-        if args.coalesce {
-            write = write.coalesce();
-        }
-        let producer = write.max_shapes(MAX_SHAPES).producer()?;
+        let layout = layout(args, format, header.as_ref(), &columns)?;
+        let producer = producer(args, &buffer, &info)?;
         let ledger = Arc::new(Mutex::new(Ledger::new(rejects)));
         let Input { name: input, size, read: bytes, .. } = input;
         let screen = screen.clone();
@@ -149,6 +111,7 @@ impl Job {
             // Held while the row is handed over, so that whoever closes the buffer finds every row in it.
             let mut ledger = self.ledger.lock();
             match item {
+                _ if ledger.is_finished => return Ok(()),
                 None => return Ok(()),
                 Some(Item::Broken { line, raw, why }) => {
                     ledger.refuse(line, raw, &Trouble::from(why));
@@ -173,6 +136,67 @@ impl Job {
             }
         }
     }
+}
+
+/// Looks at the table, which is made if it is to be.
+fn look_at_table(
+    args: &args::Load,
+    buffer: &WriteBuffer,
+    plan: Option<&Plan>,
+    screen: &Screen,
+) -> Result<TableInfo> {
+    match (buffer.describe(&args.table), plan) {
+        (Err(error), Some(plan)) if error.kind() == ErrorKind::Schema => {
+            plan.create_table(buffer, screen)?;
+            Ok(buffer.describe(&args.table)?)
+        }
+        (Err(error), None) if error.kind() == ErrorKind::Schema => {
+            Err(Failure::from(error).hint("--create makes the table by what the input holds"))
+        }
+        (described, _) => Ok(described?),
+    }
+}
+
+/// Which field of a record goes to which column. Those that tell rows apart must be among them.
+fn layout(
+    args: &args::Load,
+    format: Format,
+    header: Option<&Header>,
+    columns: &Columns,
+) -> Result<Layout> {
+    let positions = match (&args.columns, header) {
+        (Some(names), _) => Some(columns.positions(names, Naming::Columns)?),
+        (None, Some(header)) => Some(columns.positions(&header.names, Naming::Header)?),
+        (None, None) => None,
+    };
+    let Some(positions) = positions else { return Ok(Layout::Objects(None)) };
+    for needed in args.upsert.iter().flatten().chain(&args.newest_by) {
+        if columns.find(needed).is_some_and(|column| !positions.contains(&column)) {
+            return Err(Failure::new(format!(
+                "the input has no field for the column `{needed}`, which --upsert and --newest-by compare"
+            )));
+        }
+    }
+    Ok(match format {
+        Format::Ndjson => Layout::Objects(Some(positions)),
+        Format::Csv | Format::Tsv => Layout::Fields(positions),
+    })
+}
+
+fn producer(args: &args::Load, buffer: &WriteBuffer, info: &TableInfo) -> Result<Producer> {
+    let table = buffer.table(info.name());
+    let mut write = match &args.upsert {
+        Some(key) => table.upsert(key.clone()),
+        None if args.ignore_duplicates => table.insert().ignore_duplicates(),
+        None => table.insert(),
+    };
+    if let Some(column) = &args.newest_by {
+        write = write.newest_by(column);
+    }
+    if args.coalesce {
+        write = write.coalesce();
+    }
+    Ok(write.max_shapes(MAX_SHAPES).producer()?)
 }
 
 /// Whether the next row may fare better.

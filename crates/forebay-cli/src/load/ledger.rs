@@ -25,6 +25,8 @@ pub(super) struct Ledger {
     /// The line of the last record read, and the last of those before which all are decided.
     read_lines: u64,
     decided_lines: u64,
+    /// It has been summed up: nothing is to be added any more.
+    pub(super) is_finished: bool,
     /// A row was not written: the lines behind it do not count as decided.
     is_broken_off: bool,
 }
@@ -46,6 +48,7 @@ impl Ledger {
             refused: 0,
             read_lines: 0,
             decided_lines: 0,
+            is_finished: false,
             is_broken_off: false,
         }
     }
@@ -99,6 +102,7 @@ impl Ledger {
     /// When the rejects file cannot be written.
     pub(super) fn finish(&mut self, interrupted: bool, summary: &mut Summary) -> Result<()> {
         self.settle(interrupted);
+        self.is_finished = true;
         if !self.is_broken_off {
             self.decided_lines = self.read_lines;
         }

@@ -77,14 +77,6 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// Whether records may have a field for a column.
-    pub fn may_have(&self, column: usize) -> bool {
-        match self {
-            Self::Objects(None) => true,
-            Self::Fields(positions) | Self::Objects(Some(positions)) => positions.contains(&column),
-        }
-    }
-
     /// Makes a row.
     ///
     /// # Errors
