@@ -149,6 +149,11 @@ fn takes_text(column: usize, text: &str) -> bool {
         && match TYPES[column].1 {
             ColumnType::Integer => is_number(),
             ColumnType::Real => number.is_empty() || is_number(),
+            // The database would make infinity of digits that are too many.
+            ColumnType::Number => {
+                let is_infinite = number.parse::<f64>().is_ok_and(f64::is_infinite);
+                !(is_infinite && number.bytes().any(|byte| byte.is_ascii_digit()))
+            }
             _ => true,
         }
 }
