@@ -194,8 +194,8 @@ Waiting:
   waits and says so; retry.give_up in the settings (--config) ends that.
 
 Exit codes:
-  0         every record is in the table
-  1         some records were rejected, all others are in the table
+  0         no record was rejected
+  1         some records were rejected, and only those
   2         wrong arguments
   3         failed; the message says why, the summary what was committed
   4         stopped at once by a second signal

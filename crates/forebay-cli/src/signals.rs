@@ -12,6 +12,7 @@ use crate::failure::{Exit, Failure, Result};
 use crate::screen::Screen;
 
 /// Which signal has come, known as soon as it has.
+#[derive(Clone)]
 pub struct Signalled(Arc<AtomicUsize>);
 
 impl Signalled {

@@ -117,6 +117,12 @@ impl Shared {
         self.lock().leftovers.take().unwrap_or_default()
     }
 
+    /// Whether a close has returned that the holder of the sink did not come back for.
+    pub(crate) fn was_closed_without_the_writer(&self) -> bool {
+        let state = self.lock();
+        state.abandoned && state.leftovers.is_none()
+    }
+
     /// The holder of the sink has decided every row that was left.
     pub(crate) fn all_decided(&self) {
         let mut state = self.lock();

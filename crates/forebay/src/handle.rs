@@ -92,6 +92,10 @@ impl Drop for Handle {
             keep_leftovers(shared, &shared.take_leftovers());
             return;
         }
+        if shared.was_closed_without_the_writer() {
+            // He has not come back, and whoever closed it was told.
+            return;
+        }
         let timeout = shared.config.close_timeout;
         let holds_sink = wait::holds_sink_of(shared.id());
         if !holds_sink && !wait::on_executor() {

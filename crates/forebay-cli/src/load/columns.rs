@@ -22,6 +22,9 @@ pub struct Columns {
     computed: Vec<String>,
 }
 
+/// What fields may have between them: a name that holds one is likely to be several.
+pub(super) const SEPARATORS: [char; 4] = [';', '\t', '|', ','];
+
 /// Who names the fields of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Naming {
@@ -132,9 +135,10 @@ impl Columns {
         ));
         match naming {
             Naming::Columns => failure,
-            _ if [';', '\t', ',', '|'].into_iter().any(|separator| field.contains(separator)) => {
+            _ if field.contains(SEPARATORS) => {
                 failure.hint(
-                    "is the input in another format? The fields of csv have commas between them, those of tsv tabs",
+                    "is the input in another format? The fields of csv have commas between them, unless --delimiter \
+                     says otherwise, those of tsv tabs",
                 )
             }
             Naming::Header => failure.hint(

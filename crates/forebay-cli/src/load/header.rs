@@ -1,8 +1,14 @@
 //! The line of CSV and TSV that names the fields.
 
+use crate::args;
 use crate::failure::{Failure, Result};
-use crate::load::records::{Item, Records};
+use crate::load::input::Input;
+use crate::load::records::{Format, Item, Records};
 use crate::load::row::Trouble;
+
+/// What to do about an input without such a line.
+pub(super) const NAME_THE_FIELDS: &str =
+    "where the input has no header line, name its fields with --columns";
 
 /// The names of the fields, and the line that they are in.
 pub(super) struct Header {
@@ -11,12 +17,20 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Reads it.
+    /// Reads it, where there is one: in CSV and TSV, unless the arguments name the fields.
     ///
     /// # Errors
     ///
     /// When the input ends before, or a field has no name.
-    pub(super) fn read(records: &mut Records, input: &str) -> Result<Self> {
+    pub(super) fn read(
+        args: &args::Load,
+        input: &Input,
+        records: &mut Records,
+    ) -> Result<Option<Self>> {
+        if input.format == Format::Ndjson || args.columns.is_some() {
+            return Ok(None);
+        }
+        let input = &input.name;
         let item = records.read()?;
         let record = match item {
             Some(Item::Record(record)) => record,
@@ -30,7 +44,7 @@ impl Header {
                 return Err(Failure::new(format!(
                     "{input} is empty: it has not even a line that names its fields"
                 ))
-                .hint("an input without a header line is loaded with --columns"));
+                .hint(NAME_THE_FIELDS));
             }
         };
         let mut names = Vec::with_capacity(record.len());
@@ -46,11 +60,10 @@ impl Header {
             })?;
             let name = name.trim();
             if name.is_empty() || name.contains('\0') {
-                let hint = "where the input has no header line, name its fields with --columns";
-                return Err(wrong("has no name", hint));
+                return Err(wrong("has no name", NAME_THE_FIELDS));
             }
             names.push(name.to_owned());
         }
-        Ok(Self { names, raw: record.raw.to_owned() })
+        Ok(Some(Self { names, raw: record.raw.to_owned() }))
     }
 }

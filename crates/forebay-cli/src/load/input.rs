@@ -8,14 +8,23 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use flate2::read::MultiGzDecoder;
 
+use crate::args;
 use crate::failure::{Failure, Result, because};
 use crate::load::feed::Feed;
-use crate::load::records::Format;
+use crate::load::records::{Format, Records};
 
 const SAY_FORMAT: &str = "say --format ndjson, --format csv or --format tsv";
 
-/// Bytes that tell what an input is.
-const MAGIC: usize = 16;
+// What files begin with.
+const GZIP: &[u8] = b"\x1F\x8B";
+const ZSTD: &[u8] = b"\x28\xB5\x2F\xFD";
+const XZ: &[u8] = b"\xFD7zXZ\0";
+const BZIP2: &[u8] = b"BZh";
+const ZIP: &[u8] = b"PK\x03\x04";
+const UTF16: [&[u8]; 2] = [b"\xFF\xFE", b"\xFE\xFF"];
+const SQLITE: &[u8] = b"SQLite format 3\0";
+const MAGIC: [&[u8]; 8] = [GZIP, ZSTD, XZ, BZIP2, ZIP, UTF16[0], UTF16[1], SQLITE];
+const LONGEST_MAGIC: usize = SQLITE.len();
 
 /// An input that is open.
 pub struct Input {
@@ -27,8 +36,8 @@ pub struct Input {
     pub read: Arc<AtomicU64>,
     /// What it is made of.
     pub format: Format,
-    /// What it holds.
-    pub feed: Feed,
+    /// What the fields of CSV have between them.
+    delimiter: u8,
 }
 
 /// What the bytes of an input are packed in.
@@ -40,12 +49,13 @@ enum Packing {
 }
 
 impl Input {
-    /// Opens a file, or standard input for `-`. Its name tells what it is made of, unless `format` does.
+    /// Opens a file, or standard input for `-`, and begins to read what it holds. Its name tells what it is made of, unless the arguments do.
     ///
     /// # Errors
     ///
     /// When it cannot be read, is something that no record can be in, or nothing tells its format.
-    pub fn open(path: &Path, format: Option<Format>) -> Result<Self> {
+    pub fn open(args: &args::Load) -> Result<(Self, Feed)> {
+        let (path, format) = (args.input.as_path(), args.format);
         let read = Arc::new(AtomicU64::new(0));
         let (name, size, bytes): (String, Option<u64>, Box<dyn Read + Send>) =
             if path == Path::new("-") {
@@ -74,6 +84,10 @@ impl Input {
             Failure::of_arguments(format!("cannot tell the format of {name} by its name"))
                 .hint(SAY_FORMAT)
         })?;
+        if args.delimiter.is_some() && format != Format::Csv {
+            return Err(Failure::of_arguments("--delimiter goes with --format csv"));
+        }
+        let delimiter = args.delimiter.unwrap_or(b',');
         let bytes = Cursor::new(start).chain(bytes);
         let source: Box<dyn Read + Send> = match packing {
             Packing::None => Box::new(bytes),
@@ -84,7 +98,12 @@ impl Input {
             }
         };
         let feed = Feed::of(source).map_err(|error| cannot_read(&name, &error))?;
-        Ok(Self { name, size, read, format, feed })
+        Ok((Self { name, size, read, format, delimiter }, feed))
+    }
+
+    /// The records of no more than `max_bytes` each that are in some bytes of it.
+    pub(super) fn records(&self, bytes: impl Read + Send + 'static, max_bytes: usize) -> Records {
+        Records::new(&self.name, Box::new(bytes), self.format, max_bytes).delimited(self.delimiter)
     }
 }
 
@@ -107,9 +126,21 @@ pub(super) fn cannot_read_on(name: &str, lines: u64, error: &io::Error) -> Failu
     }
 }
 
+/// As many bytes as it takes to tell what it is, and no more: the next ones may come late.
 fn first_bytes(source: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut start = Vec::with_capacity(MAGIC);
-    source.by_ref().take(MAGIC as u64).read_to_end(&mut start)?;
+    let mut start = Vec::new();
+    let may_become = |start: &[u8]| {
+        MAGIC.iter().any(|magic| magic.len() > start.len() && magic.starts_with(start))
+    };
+    while may_become(&start) {
+        let mut more = [0; LONGEST_MAGIC];
+        match source.read(&mut more) {
+            Ok(0) => break,
+            Ok(bytes) => start.extend_from_slice(&more[..bytes]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(start)
 }
 
@@ -118,29 +149,30 @@ fn packing(name: &str, start: &[u8]) -> Result<Packing> {
     let other = |what: &str, how: &str| {
         Err(Failure::new(format!("cannot load {name}: it is {what}")).hint(how.to_owned()))
     };
-    match start {
-        [0x1F, 0x8B, ..] => Ok(Packing::Gzip),
-        [0x28, 0xB5, 0x2F, 0xFD, ..] => Ok(Packing::Zstd),
-        [0xFD, b'7', b'z', b'X', b'Z', 0, ..] => {
+    let is = |magic: &[u8]| start.starts_with(magic);
+    match () {
+        () if is(GZIP) => Ok(Packing::Gzip),
+        () if is(ZSTD) => Ok(Packing::Zstd),
+        () if is(XZ) => {
             other("compressed with xz", "pipe it through: xz -dc FILE | forebay load - --format …")
         }
-        [b'B', b'Z', b'h', _, 0x31, 0x41, 0x59, ..] => other(
+        () if is(BZIP2) && start.get(4..7) == Some(b"1AY") => other(
             "compressed with bzip2",
             "pipe it through: bzip2 -dc FILE | forebay load - --format …",
         ),
-        [b'P', b'K', 3, 4, ..] => other(
+        () if is(ZIP) => other(
             "a zip archive (an Excel workbook is one)",
             "unpack it, or export it as CSV; then load the file that is in it",
         ),
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => other(
+        () if is(UTF16[0]) || is(UTF16[1]) => other(
             "text in UTF-16",
             "convert it: iconv -f UTF-16 -t UTF-8 FILE | forebay load - --format …",
         ),
-        _ if start.starts_with(b"SQLite format 3\0") => other(
+        () if is(SQLITE) => other(
             "a SQLite database",
             "name a CSV, TSV or NDJSON file as input, and the database with --into",
         ),
-        _ => Ok(Packing::None),
+        () => Ok(Packing::None),
     }
 }
 

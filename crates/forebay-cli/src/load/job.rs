@@ -19,6 +19,7 @@ use crate::load::rejects::Rejects;
 use crate::load::row::{Layout, Trouble};
 use crate::load::{paths, settings};
 use crate::screen::Screen;
+use crate::signals::Signalled;
 use crate::words::count;
 
 /// A record's bytes for each byte that a row may have: JSON writes some characters with six.
@@ -48,21 +49,18 @@ pub(super) struct Job {
     layout: Layout,
     records: Records,
     screen: Screen,
+    signalled: Signalled,
     pub(super) ledger: Arc<Mutex<Ledger>>,
 }
 
 impl Job {
     /// Opens everything and looks at the table, which is made if need be.
-    pub(super) fn begin(args: &args::Load, screen: &Screen) -> Result<Self> {
+    pub(super) fn begin(args: &args::Load, screen: &Screen, signalled: &Signalled) -> Result<Self> {
         let config = settings::config(args)?;
         let max_record_bytes = RECORD_PER_ROW * config.max_row_bytes;
         paths::check(args)?;
-        let mut input = Input::open(&args.input, args.format)?;
-        let format = input.format;
-        if args.delimiter.is_some() && format != Format::Csv {
-            return Err(Failure::of_arguments("--delimiter goes with --format csv"));
-        }
-        let plan = if args.create { Some(Plan::make(args, &mut input)?) } else { None };
+        let (input, mut feed) = Input::open(args)?;
+        let plan = if args.create { Some(Plan::make(args, &input, &mut feed)?) } else { None };
         if let Some(plan) = &plan
             && !args.into.exists()
         {
@@ -74,22 +72,30 @@ impl Job {
         let info = look_at_table(args, &buffer, plan.as_ref(), screen)?;
         let columns = Columns::new(&info, args.upsert.as_deref().unwrap_or_default());
         let sample = plan.map_or_else(Vec::new, Plan::into_sample);
-        let source = Box::new(Cursor::new(sample).chain(input.feed));
-        let mut records = Records::new(&input.name, source, format, max_record_bytes)
-            .delimited(args.delimiter.unwrap_or(b','));
-        let header = match &args.columns {
-            None if format != Format::Ndjson => Some(Header::read(&mut records, &input.name)?),
-            _ => None,
-        };
+        let mut records = input.records(Cursor::new(sample).chain(feed), max_record_bytes);
+        let header = Header::read(args, &input, &mut records)?;
         if let Some(header) = &header {
             rejects.set_header(&header.raw);
         }
-        let layout = layout(args, format, header.as_ref(), &columns)?;
+        let layout = layout(args, input.format, header.as_ref(), &columns)?;
         let producer = producer(args, &buffer, &info)?;
-        let ledger = Arc::new(Mutex::new(Ledger::new(rejects)));
+        let ledger = Arc::new(Mutex::new(Ledger::new(rejects, signalled.clone())));
         let Input { name: input, size, read: bytes, .. } = input;
         let screen = screen.clone();
-        Ok(Self { input, size, bytes, buffer, producer, columns, layout, records, screen, ledger })
+        let signalled = signalled.clone();
+        Ok(Self {
+            input,
+            size,
+            bytes,
+            buffer,
+            producer,
+            columns,
+            layout,
+            records,
+            screen,
+            signalled,
+            ledger,
+        })
     }
 
     /// Reads to the end and has all rows decided. Blocks while the buffer is full.
@@ -107,31 +113,48 @@ impl Job {
 
     fn read(&mut self) -> Result<()> {
         loop {
-            let item = self.records.read()?;
+            let item = match self.records.read() {
+                // Whoever wrote into the pipe was interrupted too.
+                Err(_) if self.signalled.signal().is_some() => return Ok(()),
+                item => item?,
+            };
             // Held while the row is handed over, so that whoever closes the buffer finds every row in it.
             let mut ledger = self.ledger.lock();
             match item {
                 _ if ledger.is_finished => return Ok(()),
                 None => return Ok(()),
                 Some(Item::Broken { line, raw, why }) => {
-                    ledger.refuse(line, raw, &Trouble::from(why));
+                    ledger.refuse_line(line, raw, &Trouble::from(why));
+                }
+                // Likewise: the half of a record is none.
+                Some(Item::Record(record))
+                    if !record.is_ended && self.signalled.signal().is_some() =>
+                {
+                    return Ok(());
                 }
                 Some(Item::Record(record)) => match self.layout.row(&self.columns, &record) {
-                    Err(trouble) => ledger.refuse(record.line, record.raw, &trouble),
+                    Err(trouble) => ledger.refuse(&record, &trouble),
                     Ok(row) => match self.producer.submit(&row) {
-                        Ok(receipt) => ledger.submitted(record.line, record.raw, receipt),
+                        Ok(receipt) => ledger.submitted(&record, receipt),
                         Err(error) if error.kind() == ErrorKind::TooManyShapes => {
-                            ledger.refuse(record.line, record.raw, &MANY_SHAPES);
+                            ledger.refuse(&record, &Trouble::new(MANY_SHAPES));
                         }
                         Err(error) if is_about_the_row(error.kind()) => {
-                            ledger.refuse(record.line, record.raw, &format_args!("{error:#}"));
+                            ledger.refuse(&record, &format_args!("{error:#}"));
                         }
                         Err(error) => return Err(error.into()),
                     },
                 },
             }
-            if ledger.read.is_multiple_of(SETTLE_EVERY) {
-                ledger.settle(false);
+            let is_heavy = ledger.is_heavy();
+            if is_heavy {
+                // Whoever closes the buffer must get at the ledger meanwhile.
+                drop(ledger);
+                self.buffer.flush()?;
+                ledger = self.ledger.lock();
+            }
+            if is_heavy || ledger.read.is_multiple_of(SETTLE_EVERY) {
+                ledger.settle();
                 ledger.rejects.flush()?;
             }
         }

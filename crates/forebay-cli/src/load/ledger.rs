@@ -3,21 +3,27 @@
 //! Rows are decided in the order in which they were submitted, so the front of the queue is always the next.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::fmt::Display;
 
 use forebay::{ErrorKind, Receipt};
 
 use crate::failure::Result;
+use crate::load::records::Record;
 use crate::load::rejects::Rejects;
 use crate::load::summary::Summary;
+use crate::signals::Signalled;
+
+/// Bytes of lines that wait for the verdict on their rows.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
 
 /// Rows that are not decided yet, and what became of the others.
 pub(super) struct Ledger {
-    waiting: VecDeque<Waiting>,
+    undecided: VecDeque<Undecided>,
     /// The bytes of their lines, one behind the other, where they may be needed for the rejects file.
     lines: VecDeque<u8>,
     /// The lines that did not become rows.
     pub(super) rejects: Rejects,
+    signalled: Signalled,
     /// Records read.
     pub(super) read: u64,
     /// Of them, those that never became rows.
@@ -31,19 +37,22 @@ pub(super) struct Ledger {
     is_broken_off: bool,
 }
 
-struct Waiting {
+struct Undecided {
     receipt: Receipt,
+    /// Its first line, and its last.
     line: u64,
+    last: u64,
     bytes: usize,
 }
 
 impl Ledger {
     /// Begins with nothing.
-    pub(super) fn new(rejects: Rejects) -> Self {
+    pub(super) fn new(rejects: Rejects, signalled: Signalled) -> Self {
         Self {
-            waiting: VecDeque::new(),
+            undecided: VecDeque::new(),
             lines: VecDeque::new(),
             rejects,
+            signalled,
             read: 0,
             refused: 0,
             read_lines: 0,
@@ -54,29 +63,46 @@ impl Ledger {
     }
 
     /// A record that cannot be a row.
-    pub(super) fn refuse(&mut self, line: u64, raw: &[u8], why: &dyn std::fmt::Display) {
-        self.read += 1;
+    pub(super) fn refuse(&mut self, record: &Record<'_>, why: &dyn Display) {
+        self.read_up_to(record.line + record.lines - 1);
         self.refused += 1;
-        self.read_lines = line;
+        self.rejects.add(record.line, record.raw, why);
+    }
+
+    /// A line that is no record.
+    pub(super) fn refuse_line(&mut self, line: u64, raw: &[u8], why: &dyn Display) {
+        self.read_up_to(line);
+        self.refused += 1;
         self.rejects.add(line, raw, why);
     }
 
     /// A row that the buffer has accepted.
-    pub(super) fn submitted(&mut self, line: u64, raw: &[u8], receipt: Receipt) {
-        self.read += 1;
-        self.read_lines = line;
-        let bytes = if self.rejects.keeps_lines() { raw.len() } else { 0 };
-        self.lines.extend(&raw[..bytes]);
-        self.waiting.push_back(Waiting { receipt, line, bytes });
+    pub(super) fn submitted(&mut self, record: &Record<'_>, receipt: Receipt) {
+        let (line, last) = (record.line, record.line + record.lines - 1);
+        self.read_up_to(last);
+        let bytes = if self.rejects.keeps_lines() { record.raw.len() } else { 0 };
+        self.lines.extend(&record.raw[..bytes]);
+        self.undecided.push_back(Undecided { receipt, line, last, bytes });
     }
 
-    /// Looks at what has been decided. With `interrupted`, rows that were not written are no rejects: they
-    /// are in the input, to be loaded again.
-    pub(super) fn settle(&mut self, interrupted: bool) {
-        while let Some(first) = self.waiting.front()
+    /// Whether the lines that it keeps are more than a buffer of rows has room for.
+    pub(super) fn is_heavy(&self) -> bool {
+        self.lines.len() > MAX_BYTES
+    }
+
+    fn read_up_to(&mut self, line: u64) {
+        self.read += 1;
+        self.read_lines = line;
+    }
+
+    /// Looks at what has been decided. Once a signal has come, rows that were not written are no rejects: they are
+    /// in the input, to be loaded again.
+    pub(super) fn settle(&mut self) {
+        let interrupted = self.signalled.signal().is_some();
+        while let Some(first) = self.undecided.front()
             && let Some(decided) = first.receipt.decided()
         {
-            let Waiting { line, bytes, .. } = *first;
+            let Undecided { line, last, bytes, .. } = *first;
             let raw = self.lines.drain(..bytes);
             self.is_broken_off |=
                 matches!(&decided, Err(error) if error.kind() != ErrorKind::Rejected);
@@ -89,9 +115,9 @@ impl Ledger {
                 }
             }
             if !self.is_broken_off {
-                self.decided_lines = line;
+                self.decided_lines = last;
             }
-            self.waiting.pop_front();
+            self.undecided.pop_front();
         }
     }
 
@@ -100,8 +126,8 @@ impl Ledger {
     /// # Errors
     ///
     /// When the rejects file cannot be written.
-    pub(super) fn finish(&mut self, interrupted: bool, summary: &mut Summary) -> Result<()> {
-        self.settle(interrupted);
+    pub(super) fn finish(&mut self, summary: &mut Summary) -> Result<()> {
+        self.settle();
         self.is_finished = true;
         if !self.is_broken_off {
             self.decided_lines = self.read_lines;
@@ -110,7 +136,7 @@ impl Ledger {
         summary.read = self.read;
         summary.rejected = self.refused;
         summary.decided_lines = self.decided_lines;
-        summary.rejects = self.rejects.file().map(Path::to_owned);
+        summary.rejects = self.rejects.file().map(|file| file.display().to_string());
         finished
     }
 }

@@ -1,10 +1,11 @@
-//! `forebay load`: a thread reads records and hands them to the buffer, another waits for signals; the main thread
-//! shows how far it is, and at the end has everything decided and sums up.
+//! `forebay load`: one thread reads bytes, another makes rows of them and hands them to the buffer, a third waits for
+//! signals; the main thread shows how far it is, and at the end has everything decided and sums up.
 
 pub mod columns;
 mod create;
 pub mod feed;
 mod header;
+mod inference;
 pub mod input;
 mod job;
 mod ledger;
@@ -24,7 +25,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use forebay::{Health, WriteBuffer};
+use forebay::{Health, Stats, WriteBuffer};
 use parking_lot::Mutex;
 
 use self::job::Job;
@@ -53,20 +54,27 @@ enum Event {
 /// When the load could not begin. What went wrong later is told with the summary.
 pub fn run(args: &args::Load, screen: &Screen) -> Result<Exit> {
     let (events, happened) = mpsc::channel();
-    // Until the first record is read there is nothing to end in good order.
-    let reading = Arc::new(AtomicBool::new(false));
+    // Before there is anything to end in good order, a signal ends the process.
+    let begun = Arc::new(AtomicBool::new(false));
     let signalled = signals::watch(screen, {
-        let (events, reading) = (events.clone(), Arc::clone(&reading));
-        move |signal| reading.load(Ordering::Relaxed) && events.send(Event::Signal(signal)).is_ok()
+        let (events, begun) = (events.clone(), Arc::clone(&begun));
+        move |signal| {
+            // When nobody waits any more the load has ended.
+            let _ = events.send(Event::Signal(signal));
+            begun.load(Ordering::Relaxed)
+        }
     })?;
-    let mut job = Job::begin(args, screen)?;
-    reading.store(true, Ordering::Relaxed);
-    let buffer = job.buffer.clone();
-    let begun = Instant::now();
-    let before = buffer.stats();
-    let ledger = Arc::clone(&job.ledger);
-    let bytes = Arc::clone(&job.bytes);
-    let mut summary = Summary::new(&job.input, &args.into, job.columns.table());
+    let mut job = Job::begin(args, screen, &signalled)?;
+    begun.store(true, Ordering::Relaxed);
+    let load = Running {
+        begun: Instant::now(),
+        before: job.buffer.stats(),
+        buffer: job.buffer.clone(),
+        ledger: Arc::clone(&job.ledger),
+        bytes: Arc::clone(&job.bytes),
+        screen: screen.clone(),
+    };
+    let summary = Summary::new(&job.input, &args.into, job.columns.table());
     screen.begin_progress(job.size);
     let reader = thread::Builder::new().name("reader".to_owned());
     let reader = reader.spawn(move || {
@@ -76,81 +84,93 @@ pub fn run(args: &args::Load, screen: &Screen) -> Result<Exit> {
         let _ = events.send(Event::Read(read.unwrap_or_else(|_| bug())));
     });
     reader.map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
-
-    let (read, signal) = match wait(&happened, screen, &buffer, &bytes, &ledger) {
+    match load.wait(&happened) {
         // Ctrl-C also ends whoever wrote into the pipe: the end of the input may be heard of first.
-        Event::Read(read) => (read, signalled.signal()),
+        Event::Read(read) => load.finish(read, signalled.signal(), summary, args.json),
         Event::Signal(signal) => {
             screen.line("ending: what was read is being committed; once more stops at once");
-            (Ok(()), Some(signal))
+            load.finish(Ok(()), Some(signal), summary, args.json)
         }
-    };
-    let closed = buffer.close_within(buffer.config().close_timeout);
-    screen.end_progress();
-    let after = closed.map_or_else(|_| buffer.stats(), |report| report.stats);
-    // The reader holds the ledger only while it hands over a row, which a closed buffer refuses.
-    let finished = ledger.lock().finish(signal.is_some(), &mut summary);
-    summary.interrupted = signal.is_some();
-    summary.count(&before, &after);
-    summary.time(begun.elapsed());
-    let failed = match buffer.health() {
-        Health::Failed(cause) => Some(Failure::from(cause)),
-        _ => read.and(finished).err(),
-    };
-    summary.error = failed.as_ref().map(|failure| failure.message().to_owned());
-    print(&summary, args.json)?;
-    if let Some(failure) = failed {
-        return Err(failure);
     }
-    Ok(match signal {
-        _ if summary.unwritten + summary.unknown > 0 => Exit::Failed,
-        Some(signal) => Exit::Interrupted(signal),
-        None if summary.rejected > 0 => Exit::Rejected,
-        None => Exit::Success,
-    })
 }
 
-/// Shows how far it is until something happens.
-fn wait(
-    happened: &mpsc::Receiver<Event>,
-    screen: &Screen,
-    buffer: &WriteBuffer,
-    bytes: &AtomicU64,
-    ledger: &Mutex<Ledger>,
-) -> Event {
-    let begun = Instant::now();
-    let mut waiting = Waiting::new();
-    loop {
-        if let Ok(event) = happened.recv_timeout(TICK) {
-            return event;
+/// A load under way, as the main thread sees it.
+struct Running {
+    begun: Instant,
+    /// What the buffer had counted before.
+    before: Stats,
+    buffer: WriteBuffer,
+    ledger: Arc<Mutex<Ledger>>,
+    /// Bytes of the input read so far.
+    bytes: Arc<AtomicU64>,
+    screen: Screen,
+}
+
+impl Running {
+    /// Shows how far it is until something happens.
+    fn wait(&self, happened: &mpsc::Receiver<Event>) -> Event {
+        let mut waiting = Waiting::new();
+        loop {
+            if let Ok(event) = happened.recv_timeout(TICK) {
+                return event;
+            }
+            // Where lines come slowly the reader does not look for long.
+            if let Some(mut ledger) = self.ledger.try_lock() {
+                ledger.settle();
+            }
+            let stats = self.buffer.stats();
+            let rows = stats.committed + stats.superseded;
+            let rate = rows as f64 / self.begun.elapsed().as_secs_f64();
+            let rows = format!("{} rows, {} rows/s", grouped(rows), grouped(rate as u64));
+            let message = match waiting.look(&stats, &self.buffer.health()) {
+                Some(what) => format!("{what}; {rows}"),
+                None => rows,
+            };
+            self.screen.progress(self.bytes.load(Ordering::Relaxed), message);
         }
-        // Where lines come slowly the reader does not look for long.
-        if let Some(mut ledger) = ledger.try_lock() {
-            ledger.settle(false);
-        }
-        let stats = buffer.stats();
-        let rows = stats.committed + stats.superseded;
-        let rate = rows as f64 / begun.elapsed().as_secs_f64();
-        let rows = format!("{} rows, {} rows/s", grouped(rows), grouped(rate as u64));
-        let message = match waiting.look(&stats, &buffer.health()) {
-            Some(what) => format!("{what}; {rows}"),
-            None => rows,
+    }
+
+    /// Has everything decided that was read, sums up, and tells how the load has ended.
+    fn finish(
+        &self,
+        read: Result<()>,
+        signal: Option<i32>,
+        mut summary: Summary,
+        json: bool,
+    ) -> Result<Exit> {
+        let closed = self.buffer.close_within(self.buffer.config().close_timeout);
+        self.screen.end_progress();
+        let after = closed.map_or_else(|_| self.buffer.stats(), |report| report.stats);
+        // The reader holds the ledger only while it hands over a row, which a closed buffer refuses.
+        let finished = self.ledger.lock().finish(&mut summary);
+        summary.interrupted = signal.is_some();
+        summary.count(&self.before, &after);
+        summary.time(self.begun.elapsed());
+        let failed = match self.buffer.health() {
+            Health::Failed(cause) => Some(Failure::from(cause)),
+            _ => read.and(finished).err().or_else(|| summary.loss()),
         };
-        screen.progress(bytes.load(Ordering::Relaxed), message);
+        summary.error = failed.as_ref().map(|failure| failure.message().to_owned());
+        print(&summary, json)?;
+        match (failed, signal) {
+            (Some(failure), _) => Err(failure),
+            (None, Some(signal)) => Ok(Exit::Interrupted(signal)),
+            (None, None) if summary.rejected > 0 => Ok(Exit::Rejected),
+            (None, None) => Ok(Exit::Success),
+        }
     }
 }
 
 fn print(summary: &Summary, json: bool) -> Result<()> {
+    let failed = |error| Failure::new(format!("cannot write to standard output: {error}"));
     let text = if json {
-        serde_json::to_string(summary).unwrap_or_default() + "\n"
+        serde_json::to_string(summary).map_err(|error| failed(error.into()))? + "\n"
     } else {
         summary.to_string()
     };
     match io::stdout().write_all(text.as_bytes()) {
         // Whoever closed standard output does not want it.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("cannot write to standard output: {error}")))
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
         _ => Ok(()),
     }
 }

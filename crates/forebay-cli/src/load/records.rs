@@ -66,6 +66,8 @@ pub struct Record<'a> {
     pub lines: u64,
     /// Its bytes, without the line end.
     pub raw: &'a [u8],
+    /// A line end follows it, not the end of the input.
+    pub is_ended: bool,
     text: &'a [u8],
     ends: &'a [usize],
     /// Bytes between one field and the next in `text`.
@@ -219,7 +221,9 @@ impl Records {
                     };
                     let lines = 1 + memchr_iter(b'\n', raw).count() as u64;
                     let ends = &self.ends[..fields];
-                    return Ok(Some(Item::Record(Record { line, lines, raw, text, ends, gap })));
+                    let is_ended = length > raw.len();
+                    let record = Record { line, lines, raw, is_ended, text, ends, gap };
+                    return Ok(Some(Item::Record(record)));
                 }
             }
         }
@@ -416,7 +420,8 @@ impl Records {
     }
 
     fn starts_with(&mut self, prefix: &[u8]) -> Result<bool> {
-        while self.ahead.len() < prefix.len() {
+        // No more than it takes to tell: what comes next may come late.
+        while self.ahead.len() < prefix.len() && prefix.starts_with(self.ahead()) {
             if !self.fill()? {
                 return Ok(false);
             }

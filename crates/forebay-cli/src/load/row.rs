@@ -203,7 +203,7 @@ fn json_cell<'a>(
         _ if is_text => Ok(Cell::Text(json.into())),
         _ => match json.parse::<i64>() {
             Ok(number) => Ok(Cell::Integer(number)),
-            Err(_) if !json.contains(['.', 'e', 'E']) => {
+            Err(_) if takes != ColumnType::Real && !json.contains(['.', 'e', 'E']) => {
                 Err("the number does not fit a signed 64-bit integer")
             }
             Err(_) => match json.parse::<f64>() {

@@ -1,13 +1,14 @@
 //! What a load did, for people and for programs.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use forebay::Stats;
 use serde::Serialize;
 
-use crate::words::grouped;
+use crate::failure::Failure;
+use crate::words::{count, grouped};
 
 /// The sum of a load. Every record read is counted once in committed, superseded, rejected, unwritten or unknown.
 #[derive(Debug, Default, Serialize)]
@@ -15,7 +16,7 @@ pub(super) struct Summary {
     /// Where the records came from.
     pub(super) input: String,
     /// The database.
-    pub(super) into: PathBuf,
+    pub(super) into: String,
     /// The table.
     pub(super) table: String,
     /// Records read.
@@ -51,7 +52,7 @@ pub(super) struct Summary {
     /// Whether a signal ended the load before the input did.
     pub(super) interrupted: bool,
     /// Where the rejected lines are.
-    pub(super) rejects: Option<PathBuf>,
+    pub(super) rejects: Option<String>,
     /// Why the load failed, if it did.
     pub(super) error: Option<String>,
 }
@@ -60,10 +61,11 @@ impl Summary {
     /// A load of which nothing has been counted yet.
     pub(super) fn new(input: &str, into: &Path, table: &str) -> Self {
         let (input, table) = (input.to_owned(), table.to_owned());
-        Self { input, into: into.to_owned(), table, ..Self::default() }
+        Self { input, into: into.display().to_string(), table, ..Self::default() }
     }
 
-    /// Takes over what the buffer counted, less what it had counted before the load.
+    /// Takes over what the buffer counted: of rows and transactions what came after `before`, of waits and retries
+    /// all.
     pub(super) fn count(&mut self, before: &Stats, after: &Stats) {
         self.committed = after.committed - before.committed;
         self.superseded = after.superseded - before.superseded;
@@ -77,6 +79,25 @@ impl Summary {
         self.retries = after.retries;
         if self.transactions > 0 {
             self.rows_per_transaction = rounded(self.committed as f64 / self.transactions as f64);
+        }
+    }
+
+    /// Why rows that were read are not in the table, or may not be.
+    pub(super) fn loss(&self) -> Option<Failure> {
+        let rows = |number| count(number, "row");
+        let why = if self.interrupted {
+            "the time for closing (close_timeout) ran out"
+        } else {
+            "they were given up (retry.give_up)"
+        };
+        if self.unknown > 0 {
+            let unknown = rows(self.unknown);
+            let message = format!("of {unknown} it is not known whether the database has them");
+            Some(Failure::new(message).hint("look before you load them again"))
+        } else if self.unwritten > 0 {
+            Some(Failure::new(format!("{} were read and not written: {why}", rows(self.unwritten))))
+        } else {
+            None
         }
     }
 
@@ -95,7 +116,7 @@ fn rounded(number: f64) -> f64 {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = if self.interrupted { ", interrupted" } else { "" };
-        writeln!(f, "{} → {}, table {}{end}", self.input, self.into.display(), self.table)?;
+        writeln!(f, "{} → {}, table {}{end}", self.input, self.into, self.table)?;
         let mut line = |name: &str, number: String, note: String| {
             let note = if note.is_empty() { note } else { format!("  {note}") };
             writeln!(f, "  {name:<13}{number:>12}{note}")
@@ -107,8 +128,7 @@ impl fmt::Display for Summary {
         line("committed", grouped(self.committed), none())?;
         line("superseded", grouped(self.superseded), none())?;
         line("unchanged", grouped(self.unchanged), none())?;
-        let rejects =
-            self.rejects.as_ref().map_or_else(none, |file| format!("see {}", file.display()));
+        let rejects = self.rejects.as_ref().map_or_else(none, |file| format!("see {file}"));
         line("rejected", grouped(self.rejected), rejects)?;
         if self.unwritten > 0 {
             line("not written", grouped(self.unwritten), none())?;

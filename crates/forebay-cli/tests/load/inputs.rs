@@ -106,3 +106,14 @@ fn fields_that_columns_does_not_name_are_left_out_of_json() {
     folder.run_on(line, "{\"id\":1,\"v\":\"left out\",\"other\":{}}\n").exits(0);
     assert_eq!(folder.rows("SELECT * FROM t"), ["1, NULL"]);
 }
+
+#[test]
+fn a_summary_says_up_to_which_line_all_is_decided_and_names_any_path() {
+    let folder = Folder::with("");
+    folder.write("rows.csv", "id,v\n1,\"a\nb\nc\"\n");
+    let script =
+        r#"forebay load rows.csv --into "$(printf 'bad\377.db')" --table t --create --json"#;
+    let ran = folder.run_script(script).exits(0);
+    assert_eq!((ran.count("read"), ran.count("decided_lines")), (1, 4));
+    assert_eq!(ran.summary()["into"], "bad\u{fffd}.db");
+}

@@ -186,7 +186,7 @@ fn takes_json(column: usize, value: &Value, text: &str) -> bool {
         Value::Null => column != 0,
         Value::Bool(_) => true,
         Value::Number(_) => {
-            takes == ColumnType::Text
+            matches!(takes, ColumnType::Text | ColumnType::Real)
                 || text.contains(['.', 'e', 'E'])
                 || text.parse::<i64>().is_ok()
         }
