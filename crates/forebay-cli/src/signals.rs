@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -10,6 +11,9 @@ use signal_hook::{flag, low_level};
 
 use crate::failure::{Exit, Failure, Result};
 use crate::screen::Screen;
+
+/// How long it may take for a signal to be heard of, at the most, on a busy machine.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// Which signal has come, known as soon as it has.
 #[derive(Clone)]
@@ -20,15 +24,25 @@ impl Signalled {
     pub fn signal(&self) -> Option<i32> {
         i32::try_from(self.0.load(Ordering::Relaxed)).ok().filter(|signal| *signal != 0)
     }
+
+    /// The same, for a signal that was sent but may still be on its way here. Blocks for a tenth of a second at the
+    /// most.
+    pub fn signal_on_its_way(&self) -> Option<i32> {
+        let sent = Instant::now();
+        while self.signal().is_none() && sent.elapsed() < ON_ITS_WAY {
+            thread::park_timeout(ON_ITS_WAY / 100);
+        }
+        self.signal()
+    }
 }
 
-/// Calls `first` with the number of the first signal. At the second, or when `first` says that there is nothing
+/// Calls `first` at the first signal. At the second, or when `first` says that there is nothing
 /// to end in good order, the process exits.
 ///
 /// # Errors
 ///
 /// When signals cannot be watched.
-pub fn watch(screen: &Screen, first: impl Fn(i32) -> bool + Send + 'static) -> Result<Signalled> {
+pub fn watch(screen: &Screen, first: impl Fn() -> bool + Send + 'static) -> Result<Signalled> {
     let failed = |error| Failure::new(format!("cannot watch for signals: {error}"));
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
     let signalled = Arc::new(AtomicUsize::new(0));
@@ -44,7 +58,7 @@ pub fn watch(screen: &Screen, first: impl Fn(i32) -> bool + Send + 'static) -> R
                 screen.line("stopped at once: what was not committed yet is not in the table");
                 low_level::exit(Exit::Stopped.code().into());
             }
-            if !first(signal) {
+            if !first() {
                 screen.line("stopped before anything was loaded");
                 low_level::exit(Exit::Interrupted(signal).code().into());
             }

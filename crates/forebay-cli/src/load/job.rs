@@ -115,7 +115,7 @@ impl Job {
         loop {
             let item = match self.records.read() {
                 // Whoever wrote into the pipe was interrupted too.
-                Err(_) if self.signalled.signal().is_some() => return Ok(()),
+                Err(_) if self.signalled.signal_on_its_way().is_some() => return Ok(()),
                 item => item?,
             };
             // Held while the row is handed over, so that whoever closes the buffer finds every row in it.
@@ -126,9 +126,11 @@ impl Job {
                 Some(Item::Broken { line, raw, why }) => {
                     ledger.refuse_line(line, raw, &Trouble::from(why));
                 }
-                // Likewise: the half of a record is none.
+                // Likewise: the half of a record is none. A file's last line may well have no end.
                 Some(Item::Record(record))
-                    if !record.is_ended && self.signalled.signal().is_some() =>
+                    if !record.is_ended
+                        && self.size.is_none()
+                        && self.signalled.signal_on_its_way().is_some() =>
                 {
                     return Ok(());
                 }

@@ -35,7 +35,7 @@ use self::waiting::Waiting;
 use crate::args;
 use crate::failure::{Exit, Failure, Result};
 use crate::screen::Screen;
-use crate::signals;
+use crate::signals::{self, Signalled};
 use crate::words::grouped;
 
 /// How often the progress is shown.
@@ -43,7 +43,7 @@ const TICK: Duration = Duration::from_millis(200);
 
 /// What the main thread waits for.
 enum Event {
-    Signal(i32),
+    Signal,
     Read(Result<()>),
 }
 
@@ -58,9 +58,9 @@ pub fn run(args: &args::Load, screen: &Screen) -> Result<Exit> {
     let begun = Arc::new(AtomicBool::new(false));
     let signalled = signals::watch(screen, {
         let (events, begun) = (events.clone(), Arc::clone(&begun));
-        move |signal| {
+        move || {
             // When nobody waits any more the load has ended.
-            let _ = events.send(Event::Signal(signal));
+            let _ = events.send(Event::Signal);
             begun.load(Ordering::Relaxed)
         }
     })?;
@@ -73,6 +73,7 @@ pub fn run(args: &args::Load, screen: &Screen) -> Result<Exit> {
         ledger: Arc::clone(&job.ledger),
         bytes: Arc::clone(&job.bytes),
         screen: screen.clone(),
+        signalled,
     };
     let summary = Summary::new(&job.input, &args.into, job.columns.table());
     screen.begin_progress(job.size);
@@ -85,11 +86,10 @@ pub fn run(args: &args::Load, screen: &Screen) -> Result<Exit> {
     });
     reader.map_err(|error| Failure::new(format!("cannot start a thread: {error}")))?;
     match load.wait(&happened) {
-        // Ctrl-C also ends whoever wrote into the pipe: the end of the input may be heard of first.
-        Event::Read(read) => load.finish(read, signalled.signal(), summary, args.json),
-        Event::Signal(signal) => {
+        Event::Read(read) => load.finish(read, summary, args.json),
+        Event::Signal => {
             screen.line("ending: what was read is being committed; once more stops at once");
-            load.finish(Ok(()), Some(signal), summary, args.json)
+            load.finish(Ok(()), summary, args.json)
         }
     }
 }
@@ -104,6 +104,7 @@ struct Running {
     /// Bytes of the input read so far.
     bytes: Arc<AtomicU64>,
     screen: Screen,
+    signalled: Signalled,
 }
 
 impl Running {
@@ -131,16 +132,12 @@ impl Running {
     }
 
     /// Has everything decided that was read, sums up, and tells how the load has ended.
-    fn finish(
-        &self,
-        read: Result<()>,
-        signal: Option<i32>,
-        mut summary: Summary,
-        json: bool,
-    ) -> Result<Exit> {
+    fn finish(&self, read: Result<()>, mut summary: Summary, json: bool) -> Result<Exit> {
         let closed = self.buffer.close_within(self.buffer.config().close_timeout);
         self.screen.end_progress();
         let after = closed.map_or_else(|_| self.buffer.stats(), |report| report.stats);
+        // Ctrl-C also ends whoever wrote into the pipe: the end of the input may have been heard of first.
+        let signal = self.signalled.signal();
         // The reader holds the ledger only while it hands over a row, which a closed buffer refuses.
         let finished = self.ledger.lock().finish(&mut summary);
         summary.interrupted = signal.is_some();
