@@ -11,6 +11,7 @@ use crate::load::feed::Feed;
 use crate::load::header::NAME_THE_FIELDS;
 use crate::load::inference::{Inference, MAX_RECORDS, is_value};
 use crate::load::input::{Input, cannot_read_on};
+use crate::load::records::Format;
 use crate::screen::Screen;
 use crate::words::{count, listed};
 
@@ -38,6 +39,7 @@ impl Plan {
         let mut sample = Vec::new();
         let mut lines = 0;
         let mut whole = false;
+        let header_lines = usize::from(input.format != Format::Ndjson && args.columns.is_none());
         while sample.len() < SAMPLE_BYTES && lines <= MAX_RECORDS && !whole {
             match feed.next_within(SAMPLE_PATIENCE) {
                 Ok(Some(chunk)) => {
@@ -46,7 +48,7 @@ impl Plan {
                     sample.extend_from_slice(&chunk);
                 }
                 // A slow program writes into the pipe: what is there must do.
-                Ok(None) if lines > 1 => break,
+                Ok(None) if lines > header_lines => break,
                 Ok(None) => {}
                 Err(error) => return Err(cannot_read_on(&input.name, lines as u64, &error)),
             }

@@ -118,6 +118,8 @@ impl Running {
             // Where lines come slowly the reader does not look for long.
             if let Some(mut ledger) = self.ledger.try_lock() {
                 ledger.settle();
+                // A failure stays until the end, which tells it.
+                let _ = ledger.rejects.flush();
             }
             let stats = self.buffer.stats();
             let rows = stats.committed + stats.superseded;

@@ -29,7 +29,8 @@ struct RejectsFile {
     /// It was not there before.
     is_ours: bool,
     is_empty: bool,
-    failed: Option<io::Error>,
+    /// Why it could not be written. Nothing more is written then.
+    failed: Option<String>,
 }
 
 impl Rejects {
@@ -69,7 +70,8 @@ impl Rejects {
             && rejects.failed.is_none()
         {
             let header = first.then_some((self.input.as_str(), self.header.as_slice()));
-            rejects.failed = rejects.write(header, line, raw, why).err();
+            rejects.failed =
+                rejects.write(header, line, raw, why).err().map(|error| because(&error));
         }
     }
 
@@ -80,12 +82,13 @@ impl Rejects {
     /// When the file cannot be written: to go on would lose lines.
     pub(super) fn flush(&mut self) -> Result<()> {
         let Some(rejects) = &mut self.file else { return Ok(()) };
-        let flushed = rejects.file.flush();
-        match rejects.failed.take().or(flushed.err()) {
+        if rejects.failed.is_none() {
+            rejects.failed = rejects.file.flush().err().map(|error| because(&error));
+        }
+        match &rejects.failed {
             None => Ok(()),
             Some(error) => {
                 let path = rejects.path.display();
-                let error = because(&error);
                 Err(Failure::new(format!("cannot write rejected lines to {path}: {error}"))
                     .hint("make room, or name a file elsewhere with --rejects, and load again"))
             }

@@ -231,3 +231,17 @@ fn lines_that_explain_are_skipped_and_that_is_said() {
     folder.run("forebay load rows.csv --into app.db --table t").exits(0);
     assert_eq!(folder.rows("SELECT name FROM t WHERE id = 7"), ["'#forebay: line 7'"]);
 }
+
+#[test]
+fn a_row_that_the_database_refuses_is_told_and_kept_while_the_input_goes_on() {
+    let folder = Folder::with(TABLE);
+    let line = "forebay load - --format csv --columns id,name --into app.db --table t --create --rejects bad.csv";
+    let mut load = folder.start(line);
+    load.feed("1,one\n2,one\n");
+    load.wait_for("standard input line 2: t refused a row: it violates UNIQUE t.name");
+    while !folder.read("bad.csv").ends_with("\n2,one\n") {
+        std::thread::yield_now();
+    }
+    load.end_input();
+    load.finish().exits(1);
+}
