@@ -93,7 +93,8 @@ fn into_wal_mode(
         match mode {
             Err(error)
                 if fault::primary_code(&error) == rusqlite::ffi::SQLITE_BUSY
-                    && begun.elapsed() < settings.busy_timeout => {}
+                    && begun.elapsed() < settings.busy_timeout
+                    && !signals.patience_ended() => {}
             mode => return mode.map_err(|error| explain(path, &error)),
         }
         let waited = connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
