@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay::{Config, Error, ErrorKind, Health, SinkError, Stats, Value, WriteBuffer};
+use forebay::{Config, Error, ErrorKind, Health, Producer, SinkError, Stats, Value, WriteBuffer};
 use support::{Gate, Log};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -73,14 +73,20 @@ fn rows_that_cannot_be_written_in_time_are_handed_back() {
     assert!(adds_up(&report.stats), "{:?}", report.stats);
 }
 
-#[test]
-fn close_says_how_many_rows_it_could_not_write_and_why() {
+/// A buffer in front of a full disk, which may take no time to close.
+fn with_a_row_that_there_is_no_time_for() -> (WriteBuffer, Producer) {
     let gate = Gate::open();
     disk_is_full(&gate);
     let config = Config { close_timeout: Duration::ZERO, ..lingering() };
     let buffer = WriteBuffer::with_sink(gate.sink(), config).unwrap();
     let topics = buffer.table("topics").insert().producer().unwrap();
     topics.push(&(1, "x", 0)).unwrap();
+    (buffer, topics)
+}
+
+#[test]
+fn close_says_how_many_rows_it_could_not_write_and_why() {
+    let (buffer, _topics) = with_a_row_that_there_is_no_time_for();
     assert!(buffer.table("audit").insert().producer().is_ok());
     let error = buffer.close().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unwritten);
@@ -124,12 +130,7 @@ fn dropping_the_last_handle_writes_the_rest() {
 fn a_drop_that_leaves_rows_says_so_in_the_log() {
     let log = Log::default();
     tracing::subscriber::with_default(log.subscriber(), || {
-        let gate = Gate::open();
-        disk_is_full(&gate);
-        let config = Config { close_timeout: Duration::ZERO, ..lingering() };
-        let buffer = WriteBuffer::with_sink(gate.sink(), config).unwrap();
-        let topics = buffer.table("topics").insert().producer().unwrap();
-        topics.push(&(1, "x", 0)).unwrap();
+        drop(with_a_row_that_there_is_no_time_for());
     });
     assert!(log.text().contains("1 row not written"), "{}", log.text());
 }

@@ -7,6 +7,7 @@ use forebay::{ColumnType, TableInfo};
 use serde::{Serialize, Serializer};
 
 use crate::failure::{Failure, Result};
+use crate::load::header::NAME_THE_FIELDS;
 use crate::words::listed;
 
 /// The columns that rows can be written to, in the table's order.
@@ -141,10 +142,9 @@ impl Columns {
                      says otherwise, those of tsv tabs",
                 )
             }
-            Naming::Header => failure.hint(
-                "where the input has no header line, name its fields with --columns; to leave some out, select the \
-                 others before (cut, csvcut, jq)",
-            ),
+            Naming::Header => failure.hint(format!(
+                "{NAME_THE_FIELDS}; to leave some out, select the others before (cut, csvcut, jq)"
+            )),
         }
     }
 
@@ -199,15 +199,10 @@ impl Columns {
             ColumnType::Integer => integer(number),
             ColumnType::Real => real(number),
             // Dates and booleans are declared as what counts as a number here: the database has rules for them.
-            _ => match (number.parse::<i64>(), number.parse::<f64>()) {
-                (Ok(number), _) => Ok(Cell::Integer(number)),
-                (_, Ok(real))
-                    if real.is_infinite()
-                        && number.ends_with(|last: char| last.is_ascii_digit()) =>
-                {
-                    Err("the number does not fit a 64-bit float")
-                }
-                _ => Ok(Cell::Text(text.into())),
+            _ => match number.parse() {
+                Ok(number) => Ok(Cell::Integer(number)),
+                Err(_) if is_too_large(number) => Err("the number does not fit a 64-bit float"),
+                Err(_) => Ok(Cell::Text(text.into())),
             },
         }
     }
@@ -226,6 +221,12 @@ fn integer(number: &str) -> Result<Cell<'static>, &'static str> {
         Ok(real) if real.is_finite() => Ok(Cell::Real(real)),
         _ => Err("it is not a number, and the column is declared as an integer"),
     }
+}
+
+/// Whether digits say a number that a float has no room for; the word `infinity` does not.
+fn is_too_large(number: &str) -> bool {
+    number.ends_with(|last: char| last.is_ascii_digit())
+        && number.parse::<f64>().is_ok_and(f64::is_infinite)
 }
 
 fn real(number: &str) -> Result<Cell<'static>, &'static str> {

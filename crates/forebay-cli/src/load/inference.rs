@@ -63,14 +63,13 @@ impl Inference {
         let end = memrchr(b'\n', sample).filter(|_| !whole).map_or(sample.len(), |at| at + 1);
         let mut records = input.records(Cursor::new(sample[..end].to_vec()), sample.len());
         let header = Header::read(args, input, &mut records)?;
-        let given = args.columns.iter().flatten().map(|name| name.trim().to_owned());
         let has_header = header.is_some();
+        let names: Vec<String> = match header {
+            Some(header) => header.names,
+            None => args.columns.iter().flatten().map(|name| name.trim().to_owned()).collect(),
+        };
         let mut inference = Self {
-            columns: header
-                .map_or_else(|| given.collect::<Vec<_>>(), |header| header.names)
-                .into_iter()
-                .map(|name| (name, Seen::Nothing))
-                .collect(),
+            columns: names.into_iter().map(|name| (name, Seen::Nothing)).collect(),
             closed: args.columns.is_some(),
             has_header,
             records: 0,
