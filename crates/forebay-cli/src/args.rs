@@ -40,6 +40,9 @@ pub enum Command {
         #[arg(value_parser = ["load", "completions", "man"])]
         command: Option<String>,
     },
+    /// Run one trial of the bench, as the program of a contender
+    #[command(hide = true)]
+    Trial,
 }
 
 /// `forebay load`.

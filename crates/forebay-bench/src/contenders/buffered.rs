@@ -1,0 +1,166 @@
+//! `forebay`: all workers hand their rows to one buffer.
+
+use std::collections::BTreeMap;
+
+use forebay::{Config, Durability, Producer, WriteBuffer};
+use forebay_trial::{
+    Contender, Mode, Report, Request, Result, Synchronous, TaskContender, TaskWorker, Worker,
+    Written,
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::connection::versions;
+use crate::rows::Source;
+
+/// Bytes of a page, for the size of the log.
+const PAGE: usize = 4_096;
+
+/// What the request's `options` say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Options {
+    /// The buffer's settings, but for those that are equal for all contenders.
+    config: Config,
+    /// Whether rows with one key are merged.
+    coalesce: bool,
+}
+
+/// A buffer, and what its workers write.
+pub(super) struct Buffered<S: 'static> {
+    buffer: WriteBuffer,
+    producer: Producer,
+    mode: Mode,
+    source: &'static S,
+}
+
+impl<S: Source> Buffered<S> {
+    pub(super) fn open(request: &Request, source: &'static S) -> Result<Self> {
+        let options: Options = match &request.options {
+            serde_json::Value::Null => Options::default(),
+            options => serde_json::from_value(options.clone())?,
+        };
+        let settings = &request.settings;
+        let config = Config {
+            durability: match settings.synchronous {
+                Synchronous::Normal => Durability::Normal,
+                Synchronous::Full => Durability::Full,
+            },
+            busy_timeout: settings.busy_timeout,
+            max_cache_bytes: settings.cache_kib as usize * 1024,
+            max_wal_bytes: settings.checkpoint_pages as usize * PAGE,
+            ..options.config
+        };
+        let buffer = WriteBuffer::builder(&request.database).config(config).open()?;
+        let table = buffer.table(&request.target.table);
+        let key = &request.target.key;
+        let write = if key.is_empty() {
+            table.insert()
+        } else {
+            table.upsert(key.iter().map(String::as_str))
+        };
+        let write = if options.coalesce { write.coalesce() } else { write };
+        let producer = write.producer()?;
+        Ok(Self { buffer, producer, mode: request.mode, source })
+    }
+
+    fn written(&self) -> u64 {
+        let stats = self.buffer.stats();
+        stats.committed + stats.superseded
+    }
+
+    fn rows(&self, index: u32) -> BufferedWorker<S> {
+        BufferedWorker {
+            producer: self.producer.clone(),
+            mode: self.mode,
+            cursor: self.source.cursor(index),
+        }
+    }
+
+    /// Writes what is left, and says what was counted.
+    fn close(&self) -> Result<Report> {
+        self.buffer.flush()?;
+        let stats = self.buffer.stats();
+        self.buffer.close()?;
+        let lost = stats.rejected + stats.unknown + stats.unwritten;
+        if lost > 0 {
+            return Err(format!("{lost} rows were not written: {stats:?}").into());
+        }
+        Ok(Report {
+            transactions: Some(stats.transactions),
+            lock_errors: stats.retries,
+            retries: stats.retries,
+            given_up: 0,
+            details: json!({ "stats": stats }),
+        })
+    }
+}
+
+/// A worker with its producer.
+pub(super) struct BufferedWorker<S: Source> {
+    producer: Producer,
+    mode: Mode,
+    cursor: S::Cursor,
+}
+
+impl<S: Source> Contender for Buffered<S> {
+    type Worker<'a> = BufferedWorker<S>;
+
+    fn versions(&self) -> BTreeMap<String, String> {
+        versions()
+    }
+
+    fn worker(&self, index: u32) -> Result<BufferedWorker<S>> {
+        Ok(self.rows(index))
+    }
+
+    fn committed(&self) -> Option<u64> {
+        (self.mode == Mode::Push).then(|| self.written())
+    }
+
+    fn finish(&self) -> Result<Report> {
+        self.close()
+    }
+}
+
+impl<S: Source> Worker for BufferedWorker<S> {
+    fn write(&mut self, number: u64) -> Result<Written> {
+        let row = S::row(&mut self.cursor, number);
+        match self.mode {
+            Mode::Push => self.producer.push(&row)?,
+            Mode::Await => self.producer.write(&row)?,
+        }
+        Ok(Written::Done)
+    }
+}
+
+impl<S: Source> TaskContender for Buffered<S> {
+    type Worker = BufferedWorker<S>;
+
+    fn versions(&self) -> BTreeMap<String, String> {
+        versions()
+    }
+
+    async fn worker(&self, index: u32) -> Result<BufferedWorker<S>> {
+        Ok(self.rows(index))
+    }
+
+    fn committed(&self) -> Option<u64> {
+        (self.mode == Mode::Push).then(|| self.written())
+    }
+
+    async fn finish(&self) -> Result<Report> {
+        self.close()
+    }
+}
+
+impl<S: Source> TaskWorker for BufferedWorker<S> {
+    async fn write(&mut self, number: u64) -> Result<Written> {
+        let row = S::row(&mut self.cursor, number);
+        match self.mode {
+            Mode::Push => self.producer.push_async(&row).await?,
+            Mode::Await => self.producer.submit_async(&row).await?.await?,
+        }
+        Ok(Written::Done)
+    }
+}

@@ -1,0 +1,4 @@
+//! The measuring instrument of forebay.
+mod contenders;
+mod rows;
+pub use contenders::main as trial;

@@ -1,0 +1,62 @@
+//! One trial of the bench: a contender writes rows into a database for a while, and says how that went.
+//!
+//! Every contender is a program that speaks this protocol, one line of JSON at a time, so that each has its
+//! own memory, its own CPU time and its own libraries:
+//!
+//! 1. It reads a [`Request`] from standard input.
+//! 2. It opens what it needs and answers `{"ready":{}}`.
+//! 3. It reads a line, `go`, and begins. Its workers write rows until the warm-up and the time asked for are over;
+//!    then it waits until everything that was handed over is committed.
+//! 4. It answers `{"outcome":{…}}`, an [`Outcome`], and ends. When something fails it answers
+//!    `{"failed":{"message":"…"}}` instead, at any step.
+//!
+//! Whoever asked looks into the database afterwards: it must hold what was acknowledged, else the trial is void.
+//!
+//! # Time
+//!
+//! The rate is that of commits, not of calls: rows committed between the end of the warm-up and the end of the time
+//! asked for. What was handed over before and is committed afterwards does not count for the rate, but must be
+//! there in the end. CPU time, bytes and transactions are those of the whole trial.
+//!
+//! # Rows
+//!
+//! Worker `w` of `W` writes rows number 0, 1, 2 …. With `keys` K it owns the keys below K that are `w` modulo `W`, and
+//! visits each of them once before it comes back to the first: [`Cursor`] has the order. Without `keys` row `n`
+//! has the key `w + W·n`. The row is `(key, status, n, 1700000000000 + n)`. So what must be in the table can be
+//! told from the number of rows that each worker had acknowledged.
+//!
+//! A row that a worker gives up, because the database stayed locked, is tried again under the same number.
+//!
+//! # In Rust
+//!
+//! A contender implements [`Contender`] for threads, or [`TaskContender`] for tasks, and calls [`serve`]; then all of
+//! the above is done for it.
+
+mod latency;
+mod outcome;
+mod pace;
+mod request;
+mod rows;
+mod serve;
+#[cfg(feature = "tasks")]
+mod tasks;
+mod threads;
+mod usage;
+mod window;
+
+pub use latency::Latencies;
+pub use outcome::{Answer, Failed, Outcome, Ready, Report, Written};
+pub use request::{
+    Mode, PROTOCOL, Request, Rows, Settings, Synchronous, Target, WorkerKind, Workers,
+};
+pub use rows::{Cursor, Row, Topics};
+pub use serve::{Start, serve};
+#[cfg(feature = "tasks")]
+pub use tasks::{TaskContender, TaskWorker, run_tasks};
+pub use threads::{Contender, Worker, run_threads};
+
+/// What went wrong, for the person who runs the bench.
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+/// A result with an [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
