@@ -19,7 +19,7 @@ fn main() -> ExitCode {
             Ok(())
         }),
         Command::Man { command } => man(command.as_deref()),
-        Command::Trial => return forebay_bench::trial(),
+        Command::Trial => return forebay_bench::trial_program(),
     };
     let exit = ended.unwrap_or_else(|failure| {
         screen.end_progress();

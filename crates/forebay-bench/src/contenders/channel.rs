@@ -17,12 +17,15 @@ const CAPACITY: usize = 4_096;
 
 type Job<S> = (<<S as Source>::Row as Row>::Owned, Option<SyncSender<()>>);
 
-/// A thread that writes, and the way to it.
+/// The way to the thread that writes, and the thread.
+type Writer<S> = (SyncSender<Job<S>>, JoinHandle<Result<()>>);
+
+/// A thread that writes.
 pub(super) struct Channel<S: Source> {
     mode: Mode,
     source: &'static S,
     committed: Arc<AtomicU64>,
-    writer: Mutex<Option<(SyncSender<Job<S>>, JoinHandle<Result<()>>)>>,
+    writer: Mutex<Option<Writer<S>>>,
 }
 
 impl<S: Source> Channel<S> {

@@ -1,0 +1,242 @@
+//! Who takes part: names, and what stands behind them.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use forebay::Config;
+use forebay_trial::Mode;
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+
+/// The ceiling that contenders without a batch size are compared with.
+pub(crate) const LIMIT: &str = "limit@400";
+/// The one that all are compared with.
+pub(crate) const DIRECT: &str = "direct";
+/// Batch sizes of the default run.
+const BATCHES: [usize; 5] = [1, 10, 100, 400, 4_000];
+/// Names without a batch size, and what they are.
+const PLAIN: [(&str, &str); 5] = [
+    ("rollback", "a connection for each worker, one row in a transaction, rollback journal"),
+    (DIRECT, "a connection for each worker, one row in a transaction, WAL"),
+    ("retry", "the same without SQLite's waiting, 5 retries after 0.1 to 1.6 s"),
+    ("mutex", "one connection behind a mutex, one row in a transaction"),
+    ("channel", "one thread that writes, behind a channel, one row in a transaction"),
+];
+
+/// A program that runs trials.
+#[derive(Debug, Clone)]
+pub struct Program {
+    /// What is started.
+    pub command: PathBuf,
+    /// With which arguments.
+    pub arguments: Vec<OsString>,
+}
+
+/// One who takes part in a run.
+#[derive(Debug, Clone)]
+pub struct Contender {
+    /// As it is called in arguments and results.
+    pub(crate) name: String,
+    /// What it does, in words.
+    pub(crate) description: String,
+    /// Rows in each transaction at the most, where that is fixed.
+    pub(crate) batch: Option<usize>,
+    /// Which one it is to its program.
+    pub(crate) kind: String,
+    pub(crate) program: Program,
+    pub(crate) options: Value,
+    /// Whether a call returns before its row is committed, in mode push. Else a trial is the same in both modes.
+    pub(crate) returns_early: bool,
+}
+
+/// What rows take in a buffer, for its size.
+#[derive(Debug, Clone, Copy)]
+pub struct RowSize(pub usize);
+
+impl Contender {
+    /// Those of the default run.
+    pub fn usual(own: &Program, row: RowSize) -> Vec<Self> {
+        let plain = PLAIN.iter().map(|(name, _)| (*name).to_owned());
+        let limits = BATCHES.iter().map(|batch| format!("limit@{batch}"));
+        let buffers = BATCHES.iter().map(|batch| format!("forebay@{batch}"));
+        let names = plain.chain(limits).chain(buffers).chain(["forebay".to_owned()]);
+        names.filter_map(|name| Self::named(&name, own, row).ok()).collect()
+    }
+
+    /// The one with this name: `direct`, `limit@400`, `forebay@10`, `forebay`, `forebay@400+coalesce`.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, naming those there are.
+    pub fn named(name: &str, own: &Program, row: RowSize) -> Result<Self> {
+        let contender = |kind: &str, description: String, batch, options, returns_early| Self {
+            name: name.to_owned(),
+            description,
+            batch,
+            kind: kind.to_owned(),
+            program: own.clone(),
+            options,
+            returns_early,
+        };
+        if let Some((kind, what)) = PLAIN.iter().find(|(plain, _)| *plain == name) {
+            return Ok(contender(kind, (*what).to_owned(), None, Value::Null, *kind == "channel"));
+        }
+        let (base, coalesce) = match name.strip_suffix("+coalesce") {
+            Some(base) => (base, true),
+            None => (name, false),
+        };
+        let (kind, batch) = match base.split_once('@') {
+            Some((kind, batch)) => (kind, Some(batch)),
+            None => (base, None),
+        };
+        let batch = batch.map(|batch| batch_size(name, batch)).transpose()?;
+        match (kind, batch) {
+            ("limit", batch) if !coalesce => {
+                let batch = batch.unwrap_or(400);
+                let what = format!("one thread, no queue, {batch} rows in a transaction, by hand");
+                let mut limit =
+                    contender(kind, what, Some(batch), json!({ "batch": batch }), false);
+                limit.name = format!("limit@{batch}");
+                Ok(limit)
+            }
+            ("forebay", batch) => {
+                let merged = if coalesce { ", rows with one key merged" } else { "" };
+                let what = match batch {
+                    Some(batch) => format!("the buffer, {batch} rows in a transaction{merged}"),
+                    None => format!("the buffer, batches from 400 grow to 4,000 rows{merged}"),
+                };
+                let options = json!({ "config": config(batch, row), "coalesce": coalesce });
+                Ok(contender(kind, what, batch, options, true))
+            }
+            _ => Err(unknown(name)),
+        }
+    }
+
+    /// The buffer with these settings; what is equal for all contenders (durability, busy timeout, cache, log) is
+    /// taken from the run.
+    pub fn configured(name: &str, config: &Config, own: &Program) -> Self {
+        Self {
+            name: name.to_owned(),
+            description: format!(
+                "the buffer, batches from {} grow to {} rows, linger {:?}",
+                config.batch_size, config.max_transaction_rows, config.linger
+            ),
+            batch: (config.batch_size == config.max_transaction_rows).then_some(config.batch_size),
+            kind: "forebay".to_owned(),
+            program: own.clone(),
+            options: json!({ "config": config }),
+            returns_early: true,
+        }
+    }
+
+    /// A program of somebody else's that speaks the protocol of a trial.
+    pub fn rival(name: &str, program: Program) -> Self {
+        Self {
+            name: name.to_owned(),
+            description: "a program of its own".to_owned(),
+            batch: None,
+            kind: name.to_owned(),
+            program,
+            options: Value::Null,
+            returns_early: true,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it writes with one worker, however many there are.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.kind == "limit"
+    }
+
+    /// The journal mode that its database is in.
+    pub(crate) fn journal_mode(&self) -> &'static str {
+        if self.kind == "rollback" { "delete" } else { "wal" }
+    }
+
+    /// The modes of `modes` that one of its trials stands for, beginning with `mode`.
+    pub(crate) fn modes_of_trial(&self, mode: Mode, modes: &[Mode]) -> Vec<Mode> {
+        if self.returns_early { vec![mode] } else { modes.to_vec() }
+    }
+
+    /// The limit that it is compared with.
+    pub(crate) fn limit(&self) -> String {
+        self.batch.map_or_else(|| LIMIT.to_owned(), |batch| format!("limit@{batch}"))
+    }
+}
+
+/// A buffer for batches of this size, or with the default ones. It holds about 40 batches, so that a trial ends soon
+/// after its time: what is in the buffer is written before its database is looked at.
+fn config(batch: Option<usize>, row: RowSize) -> Config {
+    let default = Config::default();
+    let (batch_size, max_transaction_rows) = match batch {
+        Some(batch) => (batch, batch),
+        None => (default.batch_size, default.max_transaction_rows),
+    };
+    let room = (40 * max_transaction_rows).max(2_000) * row.0;
+    let max_buffer_bytes =
+        room.clamp(256 * 1024, default.max_buffer_bytes).max(8 * 96 * max_transaction_rows);
+    Config {
+        batch_size,
+        max_transaction_rows,
+        max_buffer_bytes,
+        max_batch_bytes: default.max_batch_bytes.min(max_buffer_bytes / 4),
+        max_row_bytes: default.max_row_bytes.min(max_buffer_bytes / 4),
+        ..default
+    }
+}
+
+fn batch_size(name: &str, text: &str) -> Result<usize> {
+    match text.parse() {
+        Ok(batch @ 1..=100_000) => Ok(batch),
+        _ => Err(Error::of_arguments(format!(
+            "in contender {name:?} the batch size must be 1 to 100000 rows"
+        ))),
+    }
+}
+
+fn unknown(name: &str) -> Error {
+    let plain: Vec<_> = PLAIN.iter().map(|(name, _)| *name).collect();
+    Error::of_arguments(format!(
+        "there is no contender {name:?}: it must be {}, limit@ROWS, forebay@ROWS or forebay, the last two also with \
+         +coalesce",
+        plain.join(", ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> Program {
+        Program { command: "forebay".into(), arguments: vec![] }
+    }
+
+    #[test]
+    fn every_usual_contender_has_settings_that_a_buffer_takes() {
+        for row in [RowSize(64), RowSize(1_200)] {
+            let usual = Contender::usual(&own(), row);
+            assert_eq!(usual.len(), 16);
+            for contender in usual.iter().filter(|contender| contender.kind == "forebay") {
+                let config: Config =
+                    serde_json::from_value(contender.options["config"].clone()).unwrap();
+                config.check().unwrap();
+                assert!(contender.batch.is_none_or(|batch| batch == config.max_transaction_rows));
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_none_is_told_which_there_are() {
+        for name in ["dircet", "forebay@", "forebay@0", "limit@400+coalesce", "forebay@x", ""] {
+            let error = Contender::named(name, &own(), RowSize(64)).unwrap_err().to_string();
+            assert!(error.contains("it must be direct") || error.contains("must be"), "{error}");
+        }
+        assert_eq!(Contender::named("limit", &own(), RowSize(64)).unwrap().name(), "limit@400");
+        assert!(Contender::named("forebay+coalesce", &own(), RowSize(64)).unwrap().batch.is_none());
+    }
+}

@@ -1,0 +1,210 @@
+//! What a run has shown: the versioned JSON, of which tables and charts are made.
+
+use std::collections::BTreeMap;
+
+use forebay_trial::{Latencies, Mode, Settings, WorkerKind};
+use serde::{Deserialize, Serialize};
+
+use crate::spread::Spread;
+
+/// The name of the format.
+pub const FORMAT: &str = "forebay-bench";
+/// Its version: a field that changes its meaning, or goes, makes a new one.
+pub const VERSION: u32 = 1;
+/// Calls that a p99.9 needs at the least.
+pub const SAMPLES_FOR_P999: u64 = 10_000;
+
+/// A whole run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Results {
+    /// [`FORMAT`].
+    pub format: String,
+    /// [`VERSION`].
+    pub version: u32,
+    /// When it began, in UTC.
+    pub begun_at: String,
+    /// The version of forebay.
+    pub forebay: String,
+    /// The machine.
+    pub host: Host,
+    /// Where the databases lay.
+    pub disk: Disk,
+    /// What all connections that write were set to. `rollback` alone has `journal_mode` `delete`.
+    pub settings: Settings,
+    /// What was written.
+    pub workload: WorkloadFacts,
+    /// How many workers.
+    pub workers: u32,
+    /// What they were; a contender that can only be another says so in its figures.
+    pub worker_kind: WorkerKind,
+    /// Rows in each second that all workers meant to write (an open loop); null where each went on as soon as it
+    /// could (a closed loop).
+    pub rate: Option<f64>,
+    /// Rounds that were finished: in each, every contender had its turn.
+    pub rounds: u32,
+    /// Rounds that were meant to be.
+    pub rounds_planned: u32,
+    /// Seconds of each trial that were measured.
+    pub seconds: f64,
+    /// Seconds before them.
+    pub warm_up_seconds: f64,
+    /// Of which the order of the contenders in each round was made.
+    pub seed: u64,
+    /// What a reader of the figures must know.
+    pub warnings: Vec<String>,
+    /// One for each contender in each mode, in the order in which they were asked for.
+    pub entries: Vec<Entry>,
+}
+
+/// The machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Host {
+    /// Operating system and its release.
+    pub system: String,
+    /// The processor's name.
+    pub processor: String,
+    /// Threads that run at once.
+    pub cores: usize,
+    /// Main memory.
+    pub memory_bytes: Option<u64>,
+}
+
+/// Where the databases lay.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Disk {
+    /// The filesystem, such as `ext4`.
+    pub filesystem: String,
+    /// Seconds for writing 4 KiB to a file and flushing it.
+    pub flush_seconds: Option<Spread>,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WorkloadFacts {
+    /// Its name.
+    pub name: String,
+    /// The same in words.
+    pub description: String,
+    /// Keys that are updated over and over; null where every row has a new one.
+    pub keys: Option<u64>,
+    /// Length of the text in each row; zero for a short word.
+    pub status_bytes: usize,
+    /// Those who query meanwhile.
+    pub readers: u32,
+}
+
+/// One contender in one mode.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Entry {
+    /// Whether the workers waited for their commits.
+    pub mode: Mode,
+    /// Its name.
+    pub contender: String,
+    /// The same in words.
+    pub description: String,
+    /// Rows in each transaction at the most, where that is fixed.
+    pub batch: Option<usize>,
+    /// Whether its figures mean anything.
+    pub verdict: Verdict,
+    /// The figures; none unless the verdict is `valid`.
+    pub figures: Option<Figures>,
+}
+
+/// Whether figures mean anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "is", content = "why")]
+pub enum Verdict {
+    /// After every trial the database held what had been acknowledged.
+    Valid,
+    /// After a trial it did not.
+    Void(String),
+    /// A trial could not be run.
+    Failed(String),
+}
+
+/// What was measured of a contender, over all rounds.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Figures {
+    /// What its workers were.
+    pub worker_kind: WorkerKind,
+    /// Rows committed in each second.
+    pub rows_per_second: Spread,
+    /// That over the one of `direct` in the same round.
+    pub versus_direct: Option<Spread>,
+    /// That over the one of `limit` in the same round.
+    pub versus_limit: Option<Spread>,
+    /// Which limit: with batches of the same size, where the contender has one, else the one of 400.
+    pub limit: Option<String>,
+    /// Rows in each transaction, on average.
+    pub rows_per_transaction: Option<Spread>,
+    /// How long calls took, of all rounds together.
+    pub latency: Quantiles,
+    /// CPU time of the contender's processes.
+    pub cpu_seconds_per_million_rows: Spread,
+    /// The most memory that they had.
+    pub peak_memory_bytes: Option<Spread>,
+    /// Bytes that they gave to write calls.
+    pub written_bytes_per_row: Option<Spread>,
+    /// Attempts that ended because the database was locked, in all rounds.
+    pub lock_errors: u64,
+    /// Attempts made again for that reason, in all rounds.
+    pub retries: u64,
+    /// Rows given up for that reason, in all rounds: updates that an application would have lost.
+    pub given_up: u64,
+    /// Workers that had not one row acknowledged in a round; the most of all rounds.
+    pub starved_workers: u64,
+    /// Rows acknowledged and found in the database, in all rounds.
+    pub rows: u64,
+    /// What those who queried meanwhile saw.
+    pub reads: Option<Reads>,
+    /// Versions of the libraries that did the work.
+    pub versions: BTreeMap<String, String>,
+    /// What the contender told of its last round beside that.
+    pub details: serde_json::Value,
+}
+
+/// Queries beside the writers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Reads {
+    /// Queries answered in each second.
+    pub per_second: Spread,
+    /// How long they took.
+    pub latency: Quantiles,
+}
+
+/// Latencies in seconds, to a hundredth of their value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Quantiles {
+    /// Calls that were timed.
+    pub samples: u64,
+    /// Half of the calls took longer.
+    pub p50: Option<f64>,
+    /// One of a hundred took longer.
+    pub p99: Option<f64>,
+    /// One of a thousand took longer; null below [`SAMPLES_FOR_P999`] samples.
+    pub p999: Option<f64>,
+    /// None took longer.
+    pub max: Option<f64>,
+}
+
+impl Quantiles {
+    /// Those of these calls.
+    pub fn of(latencies: &Latencies) -> Self {
+        let samples = latencies.count();
+        let at = |part| latencies.quantile(part).map(|latency| latency.as_secs_f64());
+        let p999 = if samples < SAMPLES_FOR_P999 { None } else { at(0.999) };
+        Self { samples, p50: at(0.5), p99: at(0.99), p999, max: at(1.0) }
+    }
+}
+
+impl Results {
+    /// The entry of a contender in a mode.
+    pub fn entry(&self, mode: Mode, contender: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.mode == mode && entry.contender == contender)
+    }
+
+    /// Whether a signal ended the run before all rounds were finished.
+    pub fn is_partial(&self) -> bool {
+        self.rounds < self.rounds_planned
+    }
+}

@@ -1,0 +1,79 @@
+//! The folder in which a run has its databases, and which goes with it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::error::{Error, Result};
+
+/// A folder that is removed with all that is in it when it is dropped.
+pub(crate) struct Scratch {
+    folder: TempDir,
+    /// Databases as they are before a trial, by journal mode.
+    templates: HashMap<&'static str, PathBuf>,
+}
+
+impl Scratch {
+    /// Makes a folder in `parent`, if there is room for so many bytes.
+    pub(crate) fn new(parent: &Path, space: u64) -> Result<Self> {
+        let prefix = ".forebay-bench-";
+        let folder =
+            tempfile::Builder::new().prefix(prefix).tempdir_in(parent).map_err(|error| {
+                Error::of_file("make a folder for the databases in", parent, &error)
+                    .with_hint("name another one with --dir")
+            })?;
+        let free = rustix::fs::statvfs(parent)
+            .map(|disk| disk.f_bavail * disk.f_frsize)
+            .unwrap_or(u64::MAX);
+        if free < space {
+            let (free, space) = (free >> 20, space >> 20);
+            return Err(Error::new(format!(
+                "there is no space: {} has {free} MiB left, and the databases of this run may take {space} MiB",
+                parent.display()
+            ))
+            .with_hint("name a folder on another disk with --dir"));
+        }
+        Ok(Self { folder, templates: HashMap::new() })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A fresh database for a trial, in the place of the last one, copied from what `make` makes once.
+    pub(crate) fn database(
+        &mut self,
+        journal_mode: &'static str,
+        make: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<PathBuf> {
+        let template = if let Some(template) = self.templates.get(journal_mode) {
+            template.clone()
+        } else {
+            let template = self.path().join(format!("template-{journal_mode}.db"));
+            make(&template)?;
+            self.templates.insert(journal_mode, template.clone());
+            template
+        };
+        self.clear()?;
+        let database = self.path().join("trial.db");
+        fs::copy(&template, &database)
+            .map_err(|error| Error::of_file("copy the database to", &database, &error))?;
+        Ok(database)
+    }
+
+    /// Removes what the last trial has left, so that it takes no room.
+    pub(crate) fn clear(&self) -> Result<()> {
+        for ending in ["", "-wal", "-shm", "-journal"] {
+            let path = self.path().join(format!("trial.db{ending}"));
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::of_file("remove", &path, &error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

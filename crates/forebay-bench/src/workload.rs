@@ -1,0 +1,159 @@
+//! The workloads: which table, which rows, who reads meanwhile.
+
+use std::path::Path;
+
+use forebay::rusqlite::{self, Connection};
+use forebay_trial::{Rows, Target, Topics};
+
+use crate::contender::RowSize;
+use crate::error::{Error, Result};
+use crate::results::WorkloadFacts;
+
+/// Rows of the table of `wide`.
+const WIDE: u64 = 1_000_000;
+/// Topics of `hot` and `mixed`.
+const HOT: u64 = 400;
+/// Who queries in `mixed`.
+const READERS: u32 = 8;
+/// Length of the text in a fat row.
+const FAT: usize = 1_024;
+/// The table of all workloads.
+pub(crate) const TABLE: &str = "topic_status";
+
+/// What is written, and into what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// 400 topics, updated over and over.
+    Hot,
+    /// Updates all over a table of a million rows.
+    Wide,
+    /// Rows are added, with one index beside the key.
+    Append,
+    /// As hot, while others query.
+    Mixed,
+}
+
+/// How large a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowKind {
+    /// Four columns, one of which is a short word.
+    Thin,
+    /// The word is a text of 1 KiB.
+    Fat,
+}
+
+impl RowKind {
+    /// Length of its text; zero for a word.
+    pub(crate) fn status_bytes(self) -> usize {
+        match self {
+            Self::Thin => 0,
+            Self::Fat => FAT,
+        }
+    }
+
+    /// What it takes in a buffer, more or less.
+    pub fn size(self) -> RowSize {
+        RowSize(64 + self.status_bytes())
+    }
+}
+
+impl Workload {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Hot, Self::Wide, Self::Append, Self::Mixed];
+
+    /// As it is called in arguments and results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hot => "hot",
+            Self::Wide => "wide",
+            Self::Append => "append",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    pub(crate) fn facts(self, row: RowKind) -> WorkloadFacts {
+        let description = match self {
+            Self::Hot => format!("{HOT} topics, updated over and over"),
+            Self::Wide => "updates all over a table of 1,000,000 rows".to_owned(),
+            Self::Append => "rows are added, with one index beside the key".to_owned(),
+            Self::Mixed => {
+                format!("{HOT} topics, updated over and over, while {READERS} readers query")
+            }
+        };
+        let status_bytes = row.status_bytes();
+        let readers = self.readers();
+        WorkloadFacts {
+            name: self.name().to_owned(),
+            description,
+            keys: self.keys(),
+            status_bytes,
+            readers,
+        }
+    }
+
+    pub(crate) fn readers(self) -> u32 {
+        if self == Self::Mixed { READERS } else { 0 }
+    }
+
+    pub(crate) fn keys(self) -> Option<u64> {
+        match self {
+            Self::Hot | Self::Mixed => Some(HOT),
+            Self::Wide => Some(WIDE),
+            Self::Append => None,
+        }
+    }
+
+    pub(crate) fn rows(self, row: RowKind) -> Rows {
+        Rows::Topics { keys: self.keys(), status_bytes: row.status_bytes() }
+    }
+
+    pub(crate) fn target(self) -> Target {
+        let key: &[&str] = if self == Self::Append { &[] } else { &["topic_id"] };
+        Target::new(TABLE, &Topics::COLUMNS, key)
+    }
+
+    /// Bytes that its databases may take on the disk, with their logs.
+    pub(crate) fn space(self) -> u64 {
+        match self {
+            Self::Hot | Self::Mixed => 128 << 20,
+            Self::Wide | Self::Append => 1 << 30,
+        }
+    }
+
+    /// Makes the database as it is before a trial.
+    pub(crate) fn make(self, path: &Path, journal_mode: &str) -> Result<()> {
+        let failed = |error: rusqlite::Error| Error::of_file("make", path, &error);
+        let connection = Connection::open(path).map_err(failed)?;
+        connection.pragma_update(None, "journal_mode", journal_mode).map_err(failed)?;
+        connection
+            .execute_batch(&format!(
+                "CREATE TABLE {TABLE}(topic_id INTEGER PRIMARY KEY, status TEXT NOT NULL, progress INTEGER NOT NULL, \
+                 updated_at INTEGER NOT NULL)"
+            ))
+            .map_err(failed)?;
+        let more = match self {
+            Self::Hot | Self::Mixed => String::new(),
+            Self::Append => format!("CREATE INDEX {TABLE}_updated_at ON {TABLE}(updated_at)"),
+            Self::Wide => format!(
+                "WITH RECURSIVE topic(id) AS (SELECT 0 UNION ALL SELECT id + 1 FROM topic WHERE id < {WIDE} - 1)
+                 INSERT INTO {TABLE} SELECT id, 'queued', -1, 0 FROM topic"
+            ),
+        };
+        connection.execute_batch(&more).map_err(failed)?;
+        connection.close().map_err(|(_, error)| failed(error))
+    }
+}
+
+impl std::str::FromStr for Workload {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|workload| workload.name() == name).ok_or_else(|| {
+            let names: Vec<_> = Self::ALL.iter().map(|workload| workload.name()).collect();
+            Error::of_arguments(format!(
+                "there is no workload {name:?}: it must be one of {}",
+                names.join(", ")
+            ))
+        })
+    }
+}
