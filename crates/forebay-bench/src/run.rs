@@ -195,7 +195,8 @@ fn figures(
         rows_per_transaction: each(&|trial| {
             Some(trial.rows() as f64 / (trial.outcome.report.transactions? as f64).max(1.0))
         }),
-        latency: all(&|trial| Some(&trial.outcome.latency)),
+        // One thread alone hands nothing over, and waits for nobody.
+        latency: all(&|trial| (!place.contender.is_alone()).then_some(&trial.outcome.latency)),
         cpu_seconds_per_million_rows: each(&|trial| {
             Some(trial.outcome.cpu_seconds * 1e6 / (trial.rows() as f64).max(1.0))
         })?,

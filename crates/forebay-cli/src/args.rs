@@ -7,6 +7,7 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::bench::args::Bench;
 use crate::load::records::Format;
 
 /// A batching write buffer for databases: the command.
@@ -27,6 +28,12 @@ pub enum Command {
     /// their lock is only a delay. A record that does not fit is rejected with its line number and the reason; all
     /// others are committed.
     Load(Box<Load>),
+    /// Compare single writes with batched ones, on your own disk
+    ///
+    /// Everybody writes the same rows for a moment, by turns and in several rounds: a connection for each worker, one
+    /// thread behind a channel, hand-written batches, forebay with batches of several sizes. Afterwards each
+    /// database must hold what was acknowledged.
+    Bench(Box<Bench>),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {
@@ -37,7 +44,7 @@ pub enum Command {
     #[command(after_help = MAN_HELP)]
     Man {
         /// The subcommand to print the page of; without it the page of forebay itself
-        #[arg(value_parser = ["load", "completions", "man"])]
+        #[arg(value_parser = ["load", "bench", "completions", "man"])]
         command: Option<String>,
     },
     /// Run one trial of the bench, as the program of a contender

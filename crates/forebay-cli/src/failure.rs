@@ -49,6 +49,19 @@ impl From<forebay::Error> for Failure {
     }
 }
 
+impl From<forebay_bench::Error> for Failure {
+    fn from(error: forebay_bench::Error) -> Self {
+        let failure = match error.kind() {
+            forebay_bench::ErrorKind::Arguments => Self::of_arguments(error.to_string()),
+            _ => Self::new(error.to_string()),
+        };
+        match error.hint() {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error: {}", self.message)?;

@@ -1,6 +1,7 @@
 //! The command `forebay`: its parts, for the binary, the tests and the fuzzer. Not an interface to build on.
 
 pub mod args;
+pub mod bench;
 pub mod failure;
 pub mod load;
 pub mod screen;

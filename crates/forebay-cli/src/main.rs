@@ -6,14 +6,15 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use forebay_cli::args::{Cli, Command};
 use forebay_cli::failure::{Exit, Failure, Result};
-use forebay_cli::load;
 use forebay_cli::screen::Screen;
+use forebay_cli::{bench, load};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let screen = Screen::new();
     let ended = match &cli.command {
         Command::Load(args) => load::run(args, &screen),
+        Command::Bench(args) => bench::run(args, &screen),
         Command::Completions { shell } => print(|out| {
             clap_complete::generate(*shell, &mut Cli::command(), "forebay", out);
             Ok(())

@@ -51,6 +51,20 @@ impl Screen {
         self.bar.set_message(message);
     }
 
+    /// Shows which of `of` steps is at hand; nothing unless standard error is a terminal.
+    pub fn step(&self, done: u32, of: u32, message: String) {
+        if self.bar.length() != Some(of.into()) {
+            let style = ProgressStyle::with_template("{bar:24} {elapsed}  {wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            self.bar.set_style(style.progress_chars("█▌░"));
+            self.bar.set_length(of.into());
+            self.bar.set_draw_target(ProgressDrawTarget::stderr());
+            self.bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        self.bar.set_position(done.into());
+        self.bar.set_message(message);
+    }
+
     /// Takes the bar away.
     pub fn end_progress(&self) {
         self.bar.finish_and_clear();

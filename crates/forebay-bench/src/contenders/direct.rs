@@ -94,7 +94,9 @@ impl<S: Source> DirectWorker<'_, S> {
         let request = &self.shared.request;
         let over =
             *self.over.get_or_insert_with(|| Instant::now() + request.warm_up + request.time);
-        let until = over.min(Instant::now() + delay);
+        let now = Instant::now();
+        // The end may be late by a little, in which nobody should spin.
+        let until = over.max(now + DELAY / 100).min(now + delay);
         while let Some(left) =
             until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
         {
