@@ -122,7 +122,9 @@ impl Plan {
 
     /// What a contender is asked for.
     pub(crate) fn request(&self, contender: &Contender, mode: Mode, database: PathBuf) -> Request {
-        let total = if contender.is_alone() { 1 } else { self.workers };
+        let total = self.workers;
+        let count = if contender.is_alone() { 1 } else { total };
+        let kind = if contender.is_alone() { WorkerKind::Threads } else { self.kind };
         Request {
             protocol: PROTOCOL,
             contender: contender.kind.clone(),
@@ -132,9 +134,9 @@ impl Plan {
             target: self.workload.target(),
             rows: self.workload.rows(self.row),
             mode,
-            workers: Workers { total, first: 0, count: total, kind: self.kind },
-            // One thread alone cannot keep the pace of many.
-            rate: self.rate.filter(|_| !contender.is_alone()),
+            workers: Workers { total, first: 0, count, kind },
+            // Its one worker has the pace of all.
+            rate: self.rate.map(|rate| rate * f64::from(total / count)),
             warm_up: self.warm_up,
             time: self.time,
         }

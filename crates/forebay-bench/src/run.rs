@@ -207,7 +207,12 @@ fn figures(
         lock_errors: sum(&|trial| trial.outcome.report.lock_errors),
         retries: sum(&|trial| trial.outcome.report.retries),
         given_up: sum(&|trial| trial.outcome.report.given_up),
-        starved_workers: trials.iter().map(starved).max().unwrap_or(0),
+        starved_workers: trials
+            .iter()
+            .map(starved)
+            .max()
+            .filter(|_| !place.contender.is_alone())
+            .unwrap_or(0),
         rows: sum(&Trial::rows),
         reads: reads.map(|per_second| Reads {
             per_second,

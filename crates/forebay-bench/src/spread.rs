@@ -16,12 +16,12 @@ pub struct Spread {
 }
 
 impl Spread {
-    /// The spread of these numbers; `None` without any.
+    /// The spread of these numbers; `None` without any, or when one is none, such as a ratio to nothing.
     pub fn of(rounds: impl IntoIterator<Item = f64>) -> Option<Self> {
         let rounds: Vec<f64> = rounds.into_iter().collect();
         let mut sorted = rounds.clone();
         sorted.sort_by(f64::total_cmp);
-        if sorted.is_empty() {
+        if sorted.is_empty() || sorted.iter().any(|number| !number.is_finite()) {
             return None;
         }
         let at = |part: f64| quantile(&sorted, part);
@@ -48,5 +48,6 @@ mod tests {
         let one = Spread::of([7.0]).unwrap();
         assert_eq!((one.lower, one.median, one.upper), (7.0, 7.0, 7.0));
         assert_eq!(Spread::of([]), None);
+        assert_eq!(Spread::of([1.0, 1.0 / 0.0]), None);
     }
 }

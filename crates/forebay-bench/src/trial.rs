@@ -44,7 +44,8 @@ pub(crate) fn run(
     stop: &Stop,
 ) -> Result<Trial> {
     let journal_mode = contender.journal_mode();
-    let database = scratch.database(journal_mode, |path| plan.workload.make(path, journal_mode))?;
+    let database =
+        scratch.database(journal_mode, |path| plan.workload.make(plan.row, path, journal_mode))?;
     let request = plan.request(contender, mode, database);
     let mut writers = start(&contender.program, &request, stop)?;
     let mut readers = start_readers(plan, own, &request, stop)?;
@@ -117,6 +118,7 @@ fn together(outcomes: Vec<Outcome>) -> Option<Outcome> {
             lock_errors: all.report.lock_errors + one.report.lock_errors,
             retries: all.report.retries + one.report.retries,
             given_up: all.report.given_up + one.report.given_up,
+            acknowledged: None,
             details: one.report.details,
         };
         all

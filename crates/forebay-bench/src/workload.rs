@@ -121,7 +121,7 @@ impl Workload {
     }
 
     /// Makes the database as it is before a trial.
-    pub(crate) fn make(self, path: &Path, journal_mode: &str) -> Result<()> {
+    pub(crate) fn make(self, row: RowKind, path: &Path, journal_mode: &str) -> Result<()> {
         let failed = |error: rusqlite::Error| Error::of_file("make", path, &error);
         let connection = Connection::open(path).map_err(failed)?;
         connection.pragma_update(None, "journal_mode", journal_mode).map_err(failed)?;
@@ -131,13 +131,19 @@ impl Workload {
                  updated_at INTEGER NOT NULL)"
             ))
             .map_err(failed)?;
+        let fill = |keys: u64, status: &str| {
+            format!(
+                "WITH RECURSIVE topic(id) AS (SELECT 0 UNION ALL SELECT id + 1 FROM topic WHERE id < {keys} - 1)
+                 INSERT INTO {TABLE} SELECT id, {status}, -1, 0 FROM topic"
+            )
+        };
         let more = match self {
-            Self::Hot | Self::Mixed => String::new(),
-            Self::Append => format!("CREATE INDEX {TABLE}_updated_at ON {TABLE}(updated_at)"),
-            Self::Wide => format!(
-                "WITH RECURSIVE topic(id) AS (SELECT 0 UNION ALL SELECT id + 1 FROM topic WHERE id < {WIDE} - 1)
-                 INSERT INTO {TABLE} SELECT id, 'queued', -1, 0 FROM topic"
+            Self::Hot | Self::Mixed => fill(
+                HOT,
+                &format!("printf('%.*c', {}, '.')", row.status_bytes().max("running".len())),
             ),
+            Self::Append => format!("CREATE INDEX {TABLE}_updated_at ON {TABLE}(updated_at)"),
+            Self::Wide => fill(WIDE, "'running'"),
         };
         connection.execute_batch(&more).map_err(failed)?;
         connection.close().map_err(|(_, error)| failed(error))

@@ -36,13 +36,17 @@ impl Signalled {
     }
 }
 
-/// Calls `first` at the first signal. At the second, or when `first` says that there is nothing
-/// to end in good order, the process exits.
+/// Calls `first` at the first signal. At the second the process exits, saying `at_once`; so it does when `first` says that
+/// there is nothing to end in good order.
 ///
 /// # Errors
 ///
 /// When signals cannot be watched.
-pub fn watch(screen: &Screen, first: impl Fn() -> bool + Send + 'static) -> Result<Signalled> {
+pub fn watch(
+    screen: &Screen,
+    at_once: &'static str,
+    first: impl Fn() -> bool + Send + 'static,
+) -> Result<Signalled> {
     let failed = |error| Failure::new(format!("cannot watch for signals: {error}"));
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
     let signalled = Arc::new(AtomicUsize::new(0));
@@ -55,7 +59,7 @@ pub fn watch(screen: &Screen, first: impl Fn() -> bool + Send + 'static) -> Resu
         for signal in signals.forever() {
             if told {
                 screen.end_progress();
-                screen.line("stopped at once: what was not committed yet is not in the table");
+                screen.line(format_args!("stopped at once: {at_once}"));
                 low_level::exit(Exit::Stopped.code().into());
             }
             if !first() {

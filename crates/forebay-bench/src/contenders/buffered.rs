@@ -90,8 +90,8 @@ impl<S: Source> Buffered<S> {
             transactions: Some(stats.transactions),
             lock_errors: stats.retries,
             retries: stats.retries,
-            given_up: 0,
             details: json!({ "stats": stats }),
+            ..Report::default()
         })
     }
 }

@@ -44,7 +44,7 @@ fn run_with(request: &Request, start: Start, source: &'static impl Source) -> Re
         "retry" => blocking(request, start, direct::Direct::with_retries(request, source)),
         "mutex" => blocking(request, start, mutex::Shared::new(request, source)?),
         "channel" => blocking(request, start, channel::Channel::new(request, source)?),
-        "limit" => blocking(request, start, limit::Limit::new(request, source)?),
+        "limit" => run_threads(request, start, &limit::Limit::new(request, source)?),
         "forebay" if request.workers.kind == WorkerKind::Tasks => {
             run_tasks(request, start, async { buffered::Buffered::open(request, source) })
         }

@@ -74,6 +74,9 @@ pub struct Report {
     /// Rows given up for that reason: updates lost to an application that goes on.
     #[serde(default)]
     pub given_up: u64,
+    /// Rows acknowledged for each worker of this process, where one thread wrote those of several.
+    #[serde(skip)]
+    pub acknowledged: Option<Vec<u64>>,
     /// What this contender alone tells.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub details: serde_json::Value,

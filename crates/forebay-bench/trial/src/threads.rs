@@ -126,13 +126,14 @@ pub(crate) fn outcome(
 ) -> Outcome {
     let used = Usage::now().since(before);
     report.given_up += sum(progress, |worker| &worker.given_up);
-    let acknowledged = |worker: &Progress| worker.acknowledged.load(Ordering::Relaxed);
+    let of_worker = |worker: &Progress| worker.acknowledged.load(Ordering::Relaxed);
+    let acknowledged = report.acknowledged.take();
     Outcome {
         workers,
         versions,
         seconds: measured.time.as_secs_f64(),
         rows: measured.rows,
-        acknowledged: progress.iter().map(acknowledged).collect(),
+        acknowledged: acknowledged.unwrap_or_else(|| progress.iter().map(of_worker).collect()),
         latency,
         cpu_seconds: used.cpu_seconds,
         peak_memory_bytes: peak_memory_bytes(),

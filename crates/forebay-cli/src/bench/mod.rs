@@ -23,7 +23,8 @@ pub fn run(args: &Bench, screen: &Screen) -> Result<Exit> {
     let plan = plan::plan(args, &own)?;
     let stop = Stop::default();
     let stopper = stop.clone();
-    let signalled = signals::watch(screen, move || {
+    let at_once = "a folder .forebay-bench-… may be left in --dir";
+    let signalled = signals::watch(screen, at_once, move || {
         stopper.stop();
         true
     })?;

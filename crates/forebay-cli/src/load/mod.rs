@@ -56,7 +56,8 @@ pub fn run(args: &args::Load, screen: &Screen) -> Result<Exit> {
     let (events, happened) = mpsc::channel();
     // Before there is anything to end in good order, a signal ends the process.
     let begun = Arc::new(AtomicBool::new(false));
-    let signalled = signals::watch(screen, {
+    let at_once = "what was not committed yet is not in the table";
+    let signalled = signals::watch(screen, at_once, {
         let (events, begun) = (events.clone(), Arc::clone(&begun));
         move || {
             // When nobody waits any more the load has ended.
