@@ -38,10 +38,12 @@ mod pace;
 mod request;
 mod rows;
 mod serve;
+mod tally;
 #[cfg(feature = "tasks")]
 mod tasks;
 mod threads;
 mod usage;
+mod versions;
 mod window;
 
 pub use latency::Latencies;
@@ -51,9 +53,11 @@ pub use request::{
 };
 pub use rows::{Cursor, Row, Topics};
 pub use serve::{Start, serve};
+pub use tally::Tally;
 #[cfg(feature = "tasks")]
 pub use tasks::{TaskContender, TaskWorker, run_tasks};
 pub use threads::{Contender, Worker, run_threads};
+pub use versions::locked_versions;
 
 /// What went wrong, for the person who runs the bench.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;

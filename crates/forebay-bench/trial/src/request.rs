@@ -1,5 +1,6 @@
 //! What a contender is asked to do.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -87,6 +88,23 @@ impl Settings {
             ("cache_size", format!("-{}", self.cache_kib)),
             ("wal_autocheckpoint", self.checkpoint_pages.to_string()),
             ("foreign_keys", "ON".to_owned()),
+        ]
+    }
+
+    /// What a connection that is set so answers when it is asked for these pragmas, numbers as text.
+    pub fn read_back(&self) -> [(&'static str, String); 6] {
+        let synchronous = match self.synchronous {
+            Synchronous::Normal => "1",
+            Synchronous::Full => "2",
+        };
+        let [_, cache_size, wal_autocheckpoint, _] = self.pragmas();
+        [
+            ("journal_mode", self.journal_mode.clone()),
+            ("busy_timeout", self.busy_timeout.as_millis().to_string()),
+            ("synchronous", synchronous.to_owned()),
+            cache_size,
+            wal_autocheckpoint,
+            ("foreign_keys", "1".to_owned()),
         ]
     }
 }
@@ -236,6 +254,26 @@ impl Request {
             )
             .into()),
         }
+    }
+
+    /// How many connections a contender with a pool has: the option `connections`, or so many.
+    ///
+    /// # Errors
+    ///
+    /// When the options are something else.
+    pub fn connections(&self, default: u32) -> Result<u32> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Options {
+            connections: NonZeroU32,
+        }
+        if self.options.is_null() {
+            return Ok(default);
+        }
+        let options = Options::deserialize(&self.options).map_err(|error| {
+            format!("{} has one option, {{\"connections\":10}}: {error}", self.contender)
+        })?;
+        Ok(options.connections.get())
     }
 }
 
