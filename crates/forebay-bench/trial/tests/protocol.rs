@@ -1,4 +1,5 @@
 //! The example contender, asked over the protocol, as whoever runs a trial asks it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
 use std::collections::BTreeMap;
 use std::env;
@@ -11,7 +12,7 @@ use forebay_trial::{
     Answer, Mode, Outcome, PROTOCOL, Request, Rows, Settings, Synchronous, Target, Topics,
     WorkerKind, Workers,
 };
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 const WORKERS: u32 = 3;
 
@@ -96,7 +97,7 @@ fn request(folder: &Path, keys: Option<u64>) -> Request {
         workers: Workers { total: WORKERS, first: 0, count: WORKERS, kind: WorkerKind::Threads },
         rate: None,
         warm_up: Duration::from_millis(10),
-        time: Duration::from_millis(100),
+        time: Duration::from_millis(300),
     }
 }
 
@@ -104,8 +105,9 @@ fn request(folder: &Path, keys: Option<u64>) -> Request {
 fn in_table(request: &Request) -> BTreeMap<u64, u64> {
     let connection = Connection::open(&request.database).unwrap();
     let mut statement = connection.prepare("SELECT topic_id, progress FROM topic_status").unwrap();
-    let pair = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    statement.query_map([], pair).unwrap().map(Result::unwrap).collect()
+    let number = |row: &Row<'_>, column| row.get(column).map(i64::cast_unsigned);
+    let pairs = statement.query_map([], |row| Ok((number(row, 0)?, number(row, 1)?))).unwrap();
+    pairs.map(Result::unwrap).collect()
 }
 
 /// What must be there.
