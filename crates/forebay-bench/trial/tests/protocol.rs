@@ -188,3 +188,16 @@ fn another_word_than_go_does_not_begin_a_trial() {
     }
     assert!(in_table(&request).is_empty());
 }
+
+#[test]
+fn the_request_and_the_outcome_that_are_shown_to_authors_are_of_this_protocol() {
+    let shown = include_str!("../../rivals/README.md").split("```json").skip(1);
+    let mut shown = shown.map(|rest| rest.split("```").next().unwrap());
+    let request: Request = serde_json::from_str(shown.next().unwrap()).unwrap();
+    assert_eq!(request.protocol, PROTOCOL);
+    assert_eq!(request.target.sql, request.target.statement(1));
+    let answer: Answer = serde_json::from_str(shown.next().unwrap()).unwrap();
+    let Answer::Outcome(outcome) = answer else { panic!("{answer:?}") };
+    assert_eq!(outcome.report.transactions, Some(outcome.acknowledged.iter().sum()));
+    assert!(shown.next().is_none());
+}
