@@ -13,6 +13,7 @@ mod error;
 mod host;
 mod plan;
 mod program;
+pub mod report;
 pub mod results;
 mod rows;
 mod run;
