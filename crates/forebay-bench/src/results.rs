@@ -203,6 +203,13 @@ impl Results {
         self.entries.iter().find(|entry| entry.mode == mode && entry.contender == contender)
     }
 
+    /// The rate of a contender over that of another in the same round; `None` if one of them has no figures.
+    pub fn ratio(&self, mode: Mode, contender: &str, reference: &str) -> Option<Spread> {
+        let rates = |name| Some(&self.entry(mode, name)?.figures.as_ref()?.rows_per_second.rounds);
+        let pairs = rates(contender)?.iter().zip(rates(reference)?);
+        Spread::of(pairs.map(|(ours, theirs)| ours / theirs))
+    }
+
     /// Whether a signal ended the run before all rounds were finished.
     pub fn is_partial(&self) -> bool {
         self.rounds < self.rounds_planned

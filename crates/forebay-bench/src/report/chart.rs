@@ -58,9 +58,9 @@ impl Tone {
 
     fn ink(self) -> Ink {
         let (light, dark) = match self {
-            Self::Forebay => (RGBColor(0, 114, 178), "#56B4E9"),
-            Self::Direct => (RGBColor(213, 94, 0), "#F0914A"),
-            Self::Limit => (RGBColor(0, 158, 115), "#3CC39B"),
+            Self::Forebay => (RGBColor(0, 114, 178), "#3F9FDB"),
+            Self::Direct => (RGBColor(213, 94, 0), "#E5812F"),
+            Self::Limit => (RGBColor(0, 158, 115), "#2BAC82"),
             Self::Other => (RGBColor(140, 147, 156), "#8B939D"),
         };
         Ink { light, dark }

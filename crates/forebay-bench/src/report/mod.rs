@@ -1,14 +1,26 @@
-//! Reports of a run: tables, CSV, Markdown, charts, one page.
+//! Reports of a run: a table for the terminal, CSV, Markdown, charts, and one page with all of it.
 
 pub mod chart;
+mod columns;
+pub mod csv;
+mod heading;
+mod markdown;
+mod notes;
+mod page;
 mod plots;
-mod units;
-
-pub use plots::{FILES as PLOT_FILES, Plot, plots};
+mod table;
+mod takeaways;
+pub(crate) mod units;
 
 use forebay_trial::Mode;
 
 use crate::results::{Entry, Results};
+
+pub use markdown::markdown;
+pub use page::page;
+pub use plots::{FILES as PLOT_FILES, Plot, plots};
+pub use table::{FULL_WIDTH, table};
+pub use takeaways::takeaways;
 
 /// What a mode means, in the middle of a sentence.
 fn meaning(mode: Mode) -> &'static str {
@@ -27,4 +39,43 @@ fn entries(results: &Results, mode: Mode) -> Vec<&Entry> {
             && results.entry(Mode::Push, &entry.contender).is_some()
     };
     results.entries.iter().filter(|entry| entry.mode == mode && !hidden(entry)).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use forebay_trial::{Synchronous, WorkerKind};
+
+    use super::*;
+    use crate::{Contender, Plan, Program, RowKind, Workload};
+
+    pub(crate) fn results() -> Results {
+        serde_json::from_str(include_str!("sample.json")).unwrap()
+    }
+
+    /// A plan of which those could be the results.
+    pub(crate) fn plan() -> Plan {
+        let own = Program { command: "forebay".into(), arguments: Vec::new() };
+        let mut contenders = Contender::usual(&own, RowKind::Thin.size());
+        let results = results();
+        contenders.retain(|contender| results.entry(Mode::Push, contender.name()).is_some());
+        let rivals = ["other", "broken"].map(|name| Contender::rival(name, own.clone()));
+        contenders.extend(rivals);
+        Plan {
+            workload: Workload::Hot,
+            row: RowKind::Thin,
+            modes: vec![Mode::Push, Mode::Await],
+            workers: 80,
+            kind: WorkerKind::Threads,
+            synchronous: Synchronous::Normal,
+            rate: None,
+            rounds: 3,
+            time: Duration::from_millis(100),
+            warm_up: Duration::from_millis(20),
+            contenders,
+            folder: ".".into(),
+            seed: 1,
+        }
+    }
 }

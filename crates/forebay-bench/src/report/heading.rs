@@ -1,0 +1,114 @@
+//! What was done, in words.
+
+use forebay_trial::Mode;
+
+use super::units;
+use crate::results::Results;
+use crate::spread::Spread;
+
+/// What was done, in a few lines.
+pub(super) fn heading(results: &Results) -> Vec<String> {
+    vec![work(results), settings(results), modes(results)]
+}
+
+/// Who wrote what, and for how long.
+fn work(results: &Results) -> String {
+    let workload = &results.workload;
+    let fat = match workload.status_bytes {
+        0 => String::new(),
+        length => format!(" ({} of text in each row)", units::bytes(length as f64)),
+    };
+    let rate = results.rate.map_or_else(String::new, |rate| {
+        format!(" that mean to write {} rows/s together", units::grouped(rate))
+    });
+    let kind = results.worker_kind.name();
+    let kind = if results.workers == 1 { kind.trim_end_matches(['s', 'e']) } else { kind };
+    format!(
+        "{}: {}{fat}; {} {kind}{rate}; {} of {} for each contender",
+        workload.name,
+        workload.description,
+        results.workers,
+        rounds(results),
+        units::time(results.seconds),
+    )
+}
+
+fn rounds(results: &Results) -> String {
+    match (results.rounds, results.rounds_planned) {
+        (1, 1) => "1 round".to_owned(),
+        (rounds, planned) if rounds == planned => format!("{rounds} rounds"),
+        (rounds, planned) => format!("{rounds} of {planned} rounds"),
+    }
+}
+
+/// The disk, and what is equal for all.
+fn settings(results: &Results) -> String {
+    let settings = &results.settings;
+    let flush = results
+        .disk
+        .flush_seconds
+        .as_ref()
+        .map_or_else(String::new, |flush| format!(", {} a flush", units::time(flush.median)));
+    let besides = if results.entries.iter().any(|entry| entry.contender == "rollback") {
+        " (not rollback)"
+    } else {
+        ""
+    };
+    format!(
+        "{}{flush}; durability {}; all with {}{besides}, busy timeout {}, cache {}, checkpoint at {} pages",
+        results.disk.filesystem,
+        settings.synchronous.name(),
+        settings.journal_mode.to_uppercase(),
+        units::time(settings.busy_timeout.as_secs_f64()),
+        units::bytes(f64::from(settings.cache_kib) * 1024.0),
+        units::grouped(f64::from(settings.checkpoint_pages)),
+    )
+}
+
+/// What a call is, in the modes that were run.
+fn modes(results: &Results) -> String {
+    let has = |mode| results.entries.iter().any(|entry| entry.mode == mode);
+    let told = |mode| match mode {
+        Mode::Push => "push: a call hands its row over, nobody waits for the commit",
+        Mode::Await => "await: a call returns after its row's commit",
+    };
+    let modes = [Mode::Push, Mode::Await].into_iter().filter(|mode| has(*mode));
+    modes.map(told).collect::<Vec<_>>().join("; ")
+}
+
+/// The machine and the versions, names and values.
+pub(super) fn circumstances(results: &Results) -> Vec<(&'static str, String)> {
+    let host = &results.host;
+    let memory = host
+        .memory_bytes
+        .map_or_else(String::new, |bytes| format!(", {} of memory", units::bytes(bytes as f64)));
+    let flush = |flush: &Spread| {
+        format!(
+            "{} (quartiles {})",
+            units::time(flush.median),
+            units::between(flush.lower, flush.upper, units::time)
+        )
+    };
+    let mut versions: Vec<String> = results
+        .entries
+        .iter()
+        .filter_map(|entry| entry.figures.as_ref())
+        .flat_map(|figures| &figures.versions)
+        .map(|(name, version)| format!("{name} {version}"))
+        .collect();
+    versions.sort();
+    versions.dedup();
+    let mut facts = vec![
+        ("begun", results.begun_at.clone()),
+        ("machine", format!("{}, {} cores{memory}, {}", host.processor, host.cores, host.system)),
+        ("filesystem", results.disk.filesystem.clone()),
+    ];
+    facts.extend(results.disk.flush_seconds.as_ref().map(|of| ("a flush of 4 KiB", flush(of))));
+    facts.extend([
+        ("forebay", results.forebay.clone()),
+        ("libraries", versions.join(", ")),
+        ("warm-up", units::time(results.warm_up_seconds)),
+        ("seed", results.seed.to_string()),
+    ]);
+    facts
+}

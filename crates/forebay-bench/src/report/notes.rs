@@ -1,0 +1,117 @@
+//! Notes below a table: what a reader would else get wrong.
+
+use forebay_trial::Mode;
+
+use super::units::{grouped, listed};
+use crate::results::{Entry, Figures, Results, SAMPLES_FOR_P999, Verdict};
+
+/// The notes of a run; void and failed contenders first.
+pub(super) fn notes(results: &Results) -> Vec<String> {
+    let mut notes = verdicts(results);
+    notes.extend(locks(results));
+    notes.extend(kinds(results));
+    let mut same: Vec<_> = results
+        .entries
+        .iter()
+        .filter(|entry| entry.mode == Mode::Push && !entry.contender.starts_with("limit@"))
+        .filter(|entry| is_same_trial(results, &entry.contender))
+        .map(|entry| entry.contender.as_str())
+        .collect();
+    same.dedup();
+    if !same.is_empty() {
+        let of =
+            if same.len() == 1 { "one trial of it stands" } else { "one trial of each stands" };
+        notes.push(format!(
+            "A call returns after its commit in both modes, and {of} for both: {}.",
+            listed(&same)
+        ));
+    }
+    if results.entries.iter().any(|entry| figures(entry).is_some_and(|of| of.limit.is_some())) {
+        notes.push(
+            "of limit: against one thread that writes by hand, in batches of the same size, else of 400.".to_owned(),
+        );
+    }
+    let is_rare = |figures: &Figures| (1..SAMPLES_FOR_P999).contains(&figures.latency.samples);
+    if results.entries.iter().filter_map(figures).any(is_rare) {
+        notes.push(format!("p99.9 is told from {} calls on.", grouped(SAMPLES_FOR_P999 as f64)));
+    }
+    notes
+}
+
+fn figures(entry: &Entry) -> Option<&Figures> {
+    entry.figures.as_ref()
+}
+
+/// Whether what is told of a contender in both modes is one trial.
+fn is_same_trial(results: &Results, contender: &str) -> bool {
+    let rounds = |mode| {
+        let figures = results.entry(mode, contender)?.figures.as_ref()?;
+        Some(&figures.rows_per_second.rounds)
+    };
+    rounds(Mode::Push).is_some_and(|rounds_of_push| Some(rounds_of_push) == rounds(Mode::Await))
+}
+
+/// An entry's name, with its mode where that says something, and `None` for the second time that a trial is told.
+fn name(results: &Results, entry: &Entry) -> Option<String> {
+    if is_same_trial(results, &entry.contender) {
+        return (entry.mode == Mode::Push).then(|| entry.contender.clone());
+    }
+    Some(format!("{}, {}", entry.contender, entry.mode.name()))
+}
+
+fn verdicts(results: &Results) -> Vec<String> {
+    let mut notes: Vec<String> = Vec::new();
+    for entry in &results.entries {
+        let (what, why) = match &entry.verdict {
+            Verdict::Valid => continue,
+            Verdict::Void(why) => ("is void", why),
+            Verdict::Failed(why) => ("failed", why),
+        };
+        let other = if entry.mode == Mode::Push { Mode::Await } else { Mode::Push };
+        let is_both = results
+            .entry(other, &entry.contender)
+            .is_some_and(|other| other.verdict == entry.verdict);
+        let mode = if is_both { String::new() } else { format!(" in {}", entry.mode.name()) };
+        let note = format!("{} {what}{mode}: {why}", entry.contender);
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    notes
+}
+
+/// Who met locks, gave rows up, or starved.
+fn locks(results: &Results) -> Vec<String> {
+    let note = |entry: &Entry| {
+        let figures = figures(entry)?;
+        let counts = [
+            (figures.lock_errors, "lock errors"),
+            (figures.retries, "retries"),
+            (figures.given_up, "rows given up"),
+        ];
+        let mut parts: Vec<String> = counts
+            .into_iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{} {what}", grouped(count as f64)))
+            .collect();
+        if figures.starved_workers > 0 {
+            parts.push(format!(
+                "{} of {} workers without a row in a round",
+                figures.starved_workers, results.workers
+            ));
+        }
+        let name = if parts.is_empty() { None } else { name(results, entry) };
+        name.map(|name| format!("{name}: {}.", listed(&parts)))
+    };
+    results.entries.iter().filter_map(note).collect()
+}
+
+/// Who could not be what the workers were meant to be.
+fn kinds(results: &Results) -> Vec<String> {
+    let other = |entry: &Entry| {
+        let kind = figures(entry)?.worker_kind;
+        let name = if kind == results.worker_kind { None } else { name(results, entry) };
+        name.map(|name| format!("{name}: its workers are {}.", kind.name()))
+    };
+    results.entries.iter().filter_map(other).collect()
+}
