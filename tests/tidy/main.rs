@@ -8,7 +8,12 @@ fn root() -> PathBuf {
 }
 
 /// Where what users run is.
-const SOURCES: [&str; 2] = ["crates/forebay/src", "crates/forebay-cli/src"];
+const SOURCES: [&str; 4] = [
+    "crates/forebay/src",
+    "crates/forebay-cli/src",
+    "crates/forebay-bench/src",
+    "crates/forebay-bench/trial/src",
+];
 
 /// All files below the workspace with one of these endings, but for what is built.
 fn files(endings: &[&str]) -> Vec<(PathBuf, String)> {

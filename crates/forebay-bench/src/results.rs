@@ -1,4 +1,22 @@
 //! What a run has shown: the versioned JSON, of which tables and charts are made.
+//!
+//! # The format
+//!
+//! [`Results`] is one JSON object; its fields are those of the types here, by the same names. `format` is
+//! `forebay-bench`, and `version` changes with every field that goes or changes its meaning; fields may be added.
+//!
+//! * Names of modes, workers and durability are in lower case: `push`, `await`; `threads`, `tasks`, `processes`; `normal`,
+//!   `full`.
+//! * Times are in seconds, sizes in bytes, unless the name says otherwise. What could not be measured is null.
+//! * A number that every round has is a [`Spread`]: `median`, `lower` and `upper` quartile, and `rounds`, in the order in
+//!   which they were run. Round 3 of one contender ran shortly before or after round 3 of another, so the ratio of two
+//!   contenders is one for each round: that is what `versus_direct` and `versus_limit` are spreads of, and
+//!   [`Results::ratio`] makes it of any two.
+//! * `verdict` is `{"is":"valid"}`, `{"is":"void","why":"…"}` or `{"is":"failed","why":"…"}`. Only a valid entry has
+//!   `figures`; those of the others are null, also when some rounds went well.
+//! * A contender that returns after its commit in both modes has the same trials under both.
+//!
+//! The same as CSV is described in [`report::csv`](crate::report::csv).
 
 use std::collections::BTreeMap;
 
@@ -203,11 +221,12 @@ impl Results {
         self.entries.iter().find(|entry| entry.mode == mode && entry.contender == contender)
     }
 
-    /// The rate of a contender over that of another in the same round; `None` if one of them has no figures.
+    /// The rate of a contender over that of another in the same round, without rounds in which the
+    /// other committed nothing; `None` if one of them has no figures.
     pub fn ratio(&self, mode: Mode, contender: &str, reference: &str) -> Option<Spread> {
         let rates = |name| Some(&self.entry(mode, name)?.figures.as_ref()?.rows_per_second.rounds);
         let pairs = rates(contender)?.iter().zip(rates(reference)?);
-        Spread::of(pairs.map(|(ours, theirs)| ours / theirs))
+        Spread::of(pairs.map(|(ours, theirs)| ours / theirs).filter(|ratio| ratio.is_finite()))
     }
 
     /// Whether a signal ended the run before all rounds were finished.

@@ -174,7 +174,11 @@ fn figures(
         numbers.and_then(Spread::of)
     };
     let versus = |other: &Place<'_>| {
-        Spread::of(trials.iter().zip(&other.trials).map(|(ours, theirs)| ours.rate / theirs.rate))
+        let pairs = trials.iter().zip(&other.trials);
+        // JSON has no infinite numbers.
+        Spread::of(
+            pairs.map(|(ours, theirs)| ours.rate / theirs.rate).filter(|ratio| ratio.is_finite()),
+        )
     };
     let all = |latencies: &dyn Fn(&Trial) -> Option<&Latencies>| {
         let mut merged = Latencies::new();

@@ -4,7 +4,7 @@ use std::fmt;
 
 use forebay_trial::Mode;
 
-use crate::contender::DIRECT;
+use crate::contender::{Contender, DIRECT};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::report::units;
@@ -47,7 +47,8 @@ impl Threshold {
         let (modes, who) = match who.split_once(':') {
             Some((mode, rest)) if !is_there(who) => {
                 let found = plan.modes.iter().copied().find(|one| one.name() == mode);
-                let missing = || wrong(format!("mode {mode:?} is not one of {}", modes_of(plan)));
+                let missing =
+                    || wrong(format!("mode {mode:?} is not run, only {}", modes_of(plan)));
                 (vec![found.ok_or_else(missing)?], rest)
             }
             _ => (plan.modes.clone(), who),
@@ -58,7 +59,7 @@ impl Threshold {
         };
         for name in [contender, reference] {
             if !is_there(name) {
-                let names: Vec<_> = plan.contenders.iter().map(|other| other.name()).collect();
+                let names: Vec<_> = plan.contenders.iter().map(Contender::name).collect();
                 let why = format!("{name:?} does not take part, only {}", units::listed(&names));
                 return Err(wrong(why));
             }
@@ -137,7 +138,7 @@ mod tests {
             ("forebay@400=fast", "\"fast\" is no number above 0"),
             ("forebay@400=-1", "no number above 0"),
             ("forebay@400=NaN", "no number above 0"),
-            ("pull:forebay@400=2", "mode \"pull\" is not one of push and await"),
+            ("pull:forebay@400=2", "mode \"pull\" is not run, only push and await"),
             ("forebay@40=2", "\"forebay@40\" does not take part, only rollback, direct,"),
             ("forebay@400/limit@4=2", "\"limit@4\" does not take part"),
         ] {

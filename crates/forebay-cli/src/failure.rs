@@ -77,6 +77,7 @@ pub fn because(error: &std::io::Error) -> String {
     use std::io::ErrorKind;
     match error.kind() {
         ErrorKind::NotFound => "there is no such file or folder".to_owned(),
+        ErrorKind::NotADirectory => "a part of the path is no folder".to_owned(),
         ErrorKind::IsADirectory => "it is a folder".to_owned(),
         ErrorKind::PermissionDenied => "this user may not do that".to_owned(),
         ErrorKind::StorageFull => "the disk is full".to_owned(),
@@ -91,6 +92,8 @@ pub enum Exit {
     Success,
     /// Some lines of the input were rejected; all others are in the table.
     Rejected,
+    /// Everything was done, and has shown less than was asked for: a ratio below its threshold, a contender that is void.
+    Missed,
     /// The arguments are wrong.
     Arguments,
     /// It could not be done, or only in part; the message says what was.
@@ -106,7 +109,7 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,
-            Self::Rejected => 1,
+            Self::Rejected | Self::Missed => 1,
             // As the argument parser's own.
             Self::Arguments => 2,
             Self::Failed => 3,

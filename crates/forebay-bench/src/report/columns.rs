@@ -68,6 +68,18 @@ pub(super) fn columns(results: &Results, detail: Detail) -> Vec<Column> {
     if detail == Detail::Full {
         columns.retain(|column| !matches!(column.figure, Quartiles(_)));
     }
+    let has_ratio = |of: fn(&Figures) -> Option<&crate::spread::Spread>| {
+        results
+            .entries
+            .iter()
+            .filter_map(|entry| entry.figures.as_ref())
+            .any(|figures| of(figures).is_some())
+    };
+    // Without the one that is compared with nobody has a ratio.
+    columns.retain(|column| match (column.head[1], &column.figure) {
+        ("direct" | "limit", Spread(of)) => has_ratio(*of),
+        _ => true,
+    });
     columns
 }
 

@@ -115,7 +115,7 @@ fn fields(entry: &Entry) -> Vec<(String, String)> {
         "written_bytes_per_row",
         figures.and_then(|of| of.written_bytes_per_row.as_ref()),
     );
-    let counts: [(&str, fn(&Figures) -> u64); 5] = [
+    let counts: [(&str, Of<Figures, u64>); 5] = [
         ("lock_errors", |of| of.lock_errors),
         ("retries", |of| of.retries),
         ("given_up", |of| of.given_up),
@@ -131,6 +131,9 @@ fn fields(entry: &Entry) -> Vec<(String, String)> {
     line.0
 }
 
+/// Where a field's value is.
+type Of<T, V> = fn(&T) -> V;
+
 struct Line(Vec<(String, String)>);
 
 impl Line {
@@ -145,7 +148,7 @@ impl Line {
     }
 
     fn add_quantiles(&mut self, name: &str, quantiles: Option<&Quantiles>) {
-        let parts: [(&str, fn(&Quantiles) -> Option<f64>); 4] = [
+        let parts: [(&str, Of<Quantiles, Option<f64>>); 4] = [
             ("p50", |of| of.p50),
             ("p99", |of| of.p99),
             ("p999", |of| of.p999),

@@ -2,7 +2,7 @@
 
 use forebay_trial::Mode;
 
-use super::columns::{Detail, columns};
+use super::columns::{Column, Detail, columns};
 use super::heading::{circumstances, heading};
 use super::notes::notes;
 use super::takeaways::takeaways;
@@ -39,7 +39,7 @@ fn list(lines: &[String]) -> String {
 fn table(results: &Results, mode: Mode) -> Option<String> {
     let entries = entries(results, mode);
     let columns = columns(results, Detail::Full);
-    let heads: Vec<_> = columns.iter().map(|column| column.name()).collect();
+    let heads: Vec<_> = columns.iter().map(Column::name).collect();
     let mut lines = vec![
         format!("| contender | {} |", heads.join(" | ")),
         format!("|---|{}", "---:|".repeat(heads.len())),

@@ -10,6 +10,7 @@ pub(super) fn notes(results: &Results) -> Vec<String> {
     let mut notes = verdicts(results);
     notes.extend(locks(results));
     notes.extend(kinds(results));
+    notes.extend(idle(results));
     let mut same: Vec<_> = results
         .entries
         .iter()
@@ -114,4 +115,38 @@ fn kinds(results: &Results) -> Vec<String> {
         name.map(|name| format!("{name}: its workers are {}.", kind.name()))
     };
     results.entries.iter().filter_map(other).collect()
+}
+
+/// Who committed nothing within the time of a trial.
+fn idle(results: &Results) -> Vec<String> {
+    let idle = |entry: &Entry| {
+        let rounds = &figures(entry)?.rows_per_second.rounds;
+        let name = if rounds.contains(&0.0) { name(results, entry) } else { None };
+        name.map(|name| {
+            format!("{name}: in a round no transaction ended in time; make trials longer with --seconds.")
+        })
+    };
+    results.entries.iter().filter_map(idle).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::results;
+
+    #[test]
+    fn what_a_reader_would_get_wrong_is_told_once() {
+        let mut results = results();
+        let mut entries = results.entries.iter_mut().filter_map(|entry| entry.figures.as_mut());
+        let rollback = entries.next().unwrap();
+        rollback.rows_per_second.rounds[1] = 0.0;
+        rollback.worker_kind = forebay_trial::WorkerKind::Tasks;
+        let notes = notes(&results);
+        let told = |what: &str| notes.iter().filter(|note| note.contains(what)).count();
+        assert_eq!(told("rollback, push: in a round no transaction ended in time"), 1, "{notes:?}");
+        assert_eq!(told("rollback, push: its workers are tasks"), 1, "{notes:?}");
+        assert_eq!((told("other is void: key 7"), told("broken failed in await: ")), (1, 1));
+        assert_eq!(told("65 of 80 workers"), 1, "{notes:?}");
+        assert_eq!(told("both modes, and one trial of each stands for both: direct and retry."), 1);
+    }
 }

@@ -8,12 +8,19 @@ use crate::args::Durability;
 
 /// `forebay bench`.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Use --help for examples, what the columns mean, and the exit codes.",
+    after_long_help = HELP
+)]
 pub struct Bench {
     /// What is written: hot, wide, append or mixed
+    ///
+    /// hot: 400 topics, updated over and over. wide: updates all over a table of a million rows. append: rows are
+    /// added, with one index beside the key. mixed: as hot, while 8 readers query.
     #[arg(long, value_name = "NAME", default_value = "hot")]
     pub workload: String,
 
-    /// Whether workers wait for their commits; both without it
+    /// Whether workers wait for their commits [default: both, by turns]
     #[arg(long, value_name = "MODE")]
     pub mode: Option<Mode>,
 
@@ -33,20 +40,22 @@ pub struct Bench {
     #[arg(long, value_name = "LEVEL", default_value = "normal")]
     pub durability: Durability,
 
-    /// Rows in each second that all workers mean to write, instead of as many as they can
+    /// Rows in each second that all workers together mean to write [default: as many as they can]
     #[arg(long, value_name = "N")]
     pub rate: Option<f64>,
 
-    /// Who takes part, instead of all that come with forebay (several: with commas)
-    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    /// Who takes part, with commas between the names [default: all that come with forebay]
+    ///
+    /// rollback, direct, retry, mutex, channel, limit@ROWS, forebay@ROWS or forebay; the last two also with +coalesce.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub contender: Vec<String>,
 
-    /// A program that takes part too (several: again)
+    /// A program that takes part too; can be given several times
     #[arg(long, value_name = "NAME=PROGRAM")]
     pub rival: Vec<String>,
 
-    /// Settings of a buffer that takes part too, as `forebay tune` prints them
-    #[arg(long, value_name = "FILE")]
+    /// Settings of a buffer that takes part too, as forebay tune prints them
+    #[arg(long, value_name = "TOML")]
     pub config: Option<PathBuf>,
 
     /// Rounds, in each of which all have their turn [default: 5]
@@ -57,36 +66,38 @@ pub struct Bench {
     #[arg(long, value_name = "SECONDS")]
     pub seconds: Option<f64>,
 
-    /// A look: 3 rounds of 0.1 seconds
+    /// A first look: 3 rounds of 0.1 seconds
     #[arg(long)]
     pub quick: bool,
 
-    /// Where the databases are made, and removed
+    /// Where the databases are made, and removed: on the disk that is measured
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub dir: PathBuf,
 
-    /// Keep the results as JSON
-    #[arg(long, value_name = "FILE")]
+    /// Keep the results as JSON, with every round
+    #[arg(long, value_name = "FILE|-")]
     pub json: Option<PathBuf>,
 
-    /// Keep them as CSV
-    #[arg(long, value_name = "FILE")]
+    /// Keep them as CSV, a line for each contender in each mode
+    #[arg(long, value_name = "FILE|-")]
     pub csv: Option<PathBuf>,
 
     /// Keep them as Markdown
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE|-")]
     pub markdown: Option<PathBuf>,
 
-    /// Keep them as charts (SVG) and one page (HTML)
+    /// Keep all of that in a folder, with charts (SVG) and a page, index.html, that needs no other file
     #[arg(short, long, value_name = "FOLDER")]
     pub output: Option<PathBuf>,
 
-    /// End with code 1 when a median ratio is lower: forebay@400=25 is against direct, in each mode;
-    /// push:forebay@400/limit@400=0.9 says all of it (several: again)
+    /// End with code 1 when a median ratio is lower, such as forebay@400=25; can be given several times
+    ///
+    /// [MODE:]CONTENDER[/REFERENCE]=RATIO: without a mode it is for each that is run, without a reference against direct.
+    /// push:forebay@400/limit@400=0.9 says all of it. Ratios are made within each round.
     #[arg(long, value_name = "CONTENDER=RATIO")]
     pub fail_below: Vec<String>,
 
-    /// Of which the order in each round is made
+    /// Where the order of the contenders in each round comes from
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
 }
@@ -129,3 +140,52 @@ impl From<Kind> for forebay_bench::WorkerKind {
         }
     }
 }
+
+const HELP: &str = "\
+Examples:
+  What batching is worth on this disk, in half a minute:
+    forebay bench --quick
+
+  With a flush for each transaction, on another disk, kept as a page:
+    forebay bench --durability full --dir /mnt/data -o report
+
+  Three contenders, 16 workers that wait, as CSV for a program:
+    forebay bench --contender direct,limit@400,forebay@400 --workers 16 \\
+        --mode await --csv - > bench.csv
+
+  In a pipeline: batches must be worth it, and not far from what one thread
+  reaches that has nobody to take rows from:
+    forebay bench --contender direct,limit@400,forebay@400 \\
+        --fail-below push:forebay@400=10 \\
+        --fail-below push:forebay@400/limit@400=0.5
+
+Columns:
+  rows/s        rows committed in each second, the median of the rounds
+  quartiles     between which half of the rounds were
+  × direct      the rate over that of direct in the same round, the median
+  of limit      the same over limit: one thread without a queue that writes
+                batches of the same size by hand, or of 400
+  rows/tx       rows in each transaction, on average
+  p50 .. max    how long calls took, of all rounds: in push until a row is
+                handed over, in await until it is committed
+  CPU s/M rows  CPU time of the contender's processes for a million rows
+  memory        the most that they had
+  bytes/row     what they gave to write calls
+  void          a contender whose database did not hold afterwards what had
+                been acknowledged; its figures are not shown
+
+  A figure that there is none of is –. Columns that do not fit the terminal are
+  left out from the right. The table goes to standard error when - has taken
+  standard output.
+
+Signals:
+  Ctrl-C and SIGTERM end the run; the rounds that were finished are reported. A
+  second one stops it at once.
+
+Exit codes:
+  0         all were measured, and no ratio is below --fail-below
+  1         a ratio is below, or a contender is void
+  2         wrong arguments
+  3         failed, or a contender did; the message says why
+  4         stopped at once by a second signal
+  130, 143  ended by Ctrl-C or SIGTERM, in good order";

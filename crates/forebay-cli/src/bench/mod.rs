@@ -1,26 +1,32 @@
-//! `forebay bench`: makes a plan of the arguments, runs it, and prints what it has shown.
+//! `forebay bench`: makes a plan of the arguments, runs it, prints what it has shown, and says whether that was enough.
 
 pub mod args;
+mod outputs;
 mod plan;
 
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 
-use forebay_bench::{Event, Stop};
+use forebay_bench::results::Verdict;
+use forebay_bench::{ErrorKind, Event, Results, Stop, Threshold, report};
+use terminal_size::{Width, terminal_size_of};
 
 use crate::failure::{Exit, Failure, Result};
 use crate::screen::Screen;
 use crate::signals;
 use args::Bench;
+use outputs::Outputs;
 
 /// Runs the bench.
 ///
 /// # Errors
 ///
-/// When it cannot be run, or its results cannot be kept.
+/// When it cannot be run, when a contender could not be, or when its results cannot be kept.
 pub fn run(args: &Bench, screen: &Screen) -> Result<Exit> {
     let own = plan::own_program()?;
     let plan = plan::plan(args, &own)?;
+    let thresholds = args.fail_below.iter().map(|text| Threshold::parse(text, &plan));
+    let thresholds = thresholds.collect::<forebay_bench::Result<Vec<_>>>()?;
+    let outputs = Outputs::open(args)?;
     let stop = Stop::default();
     let stopper = stop.clone();
     let at_once = "a folder .forebay-bench-… may be left in --dir";
@@ -40,16 +46,57 @@ pub fn run(args: &Bench, screen: &Screen) -> Result<Exit> {
     };
     let results = forebay_bench::run(&plan, &own, &stop, &mut tell);
     screen.end_progress();
-    let results = results?;
-    if let Some(file) = &args.json {
-        let text = serde_json::to_string_pretty(&results)
-            .map_err(|error| Failure::new(error.to_string()))?;
-        fs::write(file, text)
-            .map_err(|error| Failure::new(format!("cannot write {}: {error}", file.display())))?;
+    let results = match (results, signalled.signal()) {
+        (Err(error), Some(signal)) if error.kind() == ErrorKind::Stopped => {
+            screen.line("stopped before the first round was over: there are no results");
+            return Ok(Exit::Interrupted(signal));
+        }
+        (results, _) => results?,
+    };
+    print(&results, &outputs, screen)?;
+    outputs.write(&results)?;
+    let shortfalls: Vec<_> =
+        thresholds.iter().flat_map(|threshold| threshold.shortfalls(&results)).collect();
+    for shortfall in &shortfalls {
+        screen.line(shortfall);
     }
-    let _ = write!(io::stdout(), "{}", serde_json::to_string(&results).unwrap_or_default());
-    match signalled.signal() {
-        Some(signal) => Ok(Exit::Interrupted(signal)),
-        None => Ok(Exit::Success),
+    match (failed(&results), signalled.signal()) {
+        (Some(failure), _) => Err(failure),
+        (None, Some(signal)) => Ok(Exit::Interrupted(signal)),
+        (None, None) if shortfalls.is_empty() && !has_void(&results) => Ok(Exit::Success),
+        (None, None) => Ok(Exit::Missed),
     }
+}
+
+/// Prints the table to standard output, or to standard error where results go to the former.
+fn print(results: &Results, outputs: &Outputs, screen: &Screen) -> Result<()> {
+    let is_apart = outputs.uses_standard_output();
+    let size =
+        if is_apart { terminal_size_of(io::stderr()) } else { terminal_size_of(io::stdout()) };
+    let width = size.map_or(report::FULL_WIDTH, |(Width(width), _)| width.into());
+    let table = report::table(results, width);
+    if is_apart {
+        screen.line(table.trim_end());
+        Ok(())
+    } else {
+        outputs::print(&table)
+    }
+}
+
+fn has_void(results: &Results) -> bool {
+    results.entries.iter().any(|entry| matches!(entry.verdict, Verdict::Void(_)))
+}
+
+/// The contenders that could not be run, each once.
+fn failed(results: &Results) -> Option<Failure> {
+    let mut failed: Vec<String> = Vec::new();
+    for entry in &results.entries {
+        if let Verdict::Failed(why) = &entry.verdict {
+            let text = format!("{} failed: {why}", entry.contender);
+            if !failed.contains(&text) {
+                failed.push(text);
+            }
+        }
+    }
+    (!failed.is_empty()).then(|| Failure::new(failed.join("\n       ")))
 }

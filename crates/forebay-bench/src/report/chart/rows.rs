@@ -150,8 +150,9 @@ impl Rows {
         match &row.shape {
             Shape::Bar { median, lower, upper } => {
                 let half = (f64::from(ROW * GRAIN) * HALF) as i32;
-                let Some((end, y)) = place(*median) else { return Ok(()) };
-                let (begin, _) = at(left);
+                let (begin, y) = at(left);
+                // What is not above zero has a number, and no bar.
+                let end = place(*median).map_or(begin, |(end, _)| end);
                 area.draw(&Rectangle::new([(begin, y - half), (end, y + half)], color.filled()))?;
                 let whiskers = place(*lower).zip(place(*upper));
                 let ((from, _), (to, _)) = whiskers.unwrap_or(((end, y), (end, y)));
