@@ -1,7 +1,10 @@
 //! `forebay bench` as a person or a pipeline meets it: what it prints, keeps, refuses, and how it ends.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
 use std::fs;
-use std::process::Command;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::thread;
 
 use assert_cmd::cargo::cargo_bin;
 use insta::assert_snapshot;
@@ -114,6 +117,26 @@ fn a_contender_that_fails_has_no_figures_and_ends_with_code_3() {
         "{}",
         ran.errors
     );
+}
+
+#[test]
+fn ctrl_c_ends_a_run_and_no_contender_seems_to_have_failed() {
+    let folder = Folder::new();
+    let mut command = Command::new(cargo_bin("forebay"));
+    let line = "bench --contender direct --seconds 3600 -o report";
+    command.args(line.split(' ')).current_dir(folder.0.path()).stderr(Stdio::piped());
+    // A terminal sends it to all processes of the group.
+    let child = command.process_group(0).spawn().unwrap();
+    while !folder.names().iter().any(|name| name.starts_with(".forebay-bench-")) {
+        thread::yield_now();
+    }
+    let kill = Command::new("kill").args(["-INT", "--", &format!("-{}", child.id())]).status();
+    assert!(kill.unwrap().success());
+    let ended = child.wait_with_output().unwrap();
+    let errors = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(errors, "stopped before the first round was over: there are no results\n");
+    assert_eq!(ended.status.code(), Some(130));
+    assert_eq!(folder.names(), [""; 0]);
 }
 
 #[test]

@@ -92,8 +92,8 @@ pub struct Bench {
 
     /// End with code 1 when a median ratio is lower, such as forebay@400=25; can be given several times
     ///
-    /// [MODE:]CONTENDER[/REFERENCE]=RATIO: without a mode it is for each that is run, without a reference against direct.
-    /// push:forebay@400/limit@400=0.9 says all of it. Ratios are made within each round.
+    /// In full it is MODE:CONTENDER/REFERENCE=RATIO, such as push:forebay@400/limit@400=0.9. Without a mode it is for
+    /// each that is run, without a reference against direct. Ratios are made within each round.
     #[arg(long, value_name = "CONTENDER=RATIO")]
     pub fail_below: Vec<String>,
 

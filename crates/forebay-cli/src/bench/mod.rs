@@ -29,7 +29,7 @@ pub fn run(args: &Bench, screen: &Screen) -> Result<Exit> {
     let outputs = Outputs::open(args)?;
     let stop = Stop::default();
     let stopper = stop.clone();
-    let at_once = "a folder .forebay-bench-… may be left in --dir";
+    let at_once = "a folder .forebay-bench-… may be left in --dir, and files without results";
     let signalled = signals::watch(screen, at_once, move || {
         stopper.stop();
         true
