@@ -1,6 +1,6 @@
 //! What was done, in words.
 
-use forebay_trial::Mode;
+use forebay_trial::{Mode, WorkerKind};
 
 use super::units;
 use crate::results::Results;
@@ -19,10 +19,14 @@ fn work(results: &Results) -> String {
         length => format!(" ({} of text in each row)", units::bytes(length as f64)),
     };
     let rate = results.rate.map_or_else(String::new, |rate| {
-        format!(" that mean to write {} rows/s together", units::grouped(rate))
+        format!(" to write {} rows/s together", units::grouped(rate))
     });
-    let kind = results.worker_kind.name();
-    let kind = if results.workers == 1 { kind.trim_end_matches(['s', 'e']) } else { kind };
+    let kind = match (results.workers, results.worker_kind) {
+        (1, WorkerKind::Threads) => "thread",
+        (1, WorkerKind::Tasks) => "task",
+        (1, WorkerKind::Processes) => "process",
+        (_, kind) => kind.name(),
+    };
     format!(
         "{}: {}{fat}; {} {kind}{rate}; {} of {} for each contender",
         workload.name,
@@ -111,4 +115,25 @@ pub(super) fn circumstances(results: &Results) -> Vec<(&'static str, String)> {
         ("seed", results.seed.to_string()),
     ]);
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::results;
+
+    #[test]
+    fn a_heading_says_who_wrote_what_and_how_long() {
+        let mut results = results();
+        results.workers = 1;
+        results.worker_kind = WorkerKind::Processes;
+        results.rate = Some(2_000.0);
+        results.workload.status_bytes = 1_024;
+        results.rounds = 2;
+        assert_eq!(
+            work(&results),
+            "hot: 400 topics, updated over and over (1 KiB of text in each row); 1 process to write 2,000 \
+             rows/s together; 2 of 3 rounds of 100 ms for each contender"
+        );
+    }
 }
