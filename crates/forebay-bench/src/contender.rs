@@ -130,6 +130,13 @@ impl Contender {
         }
     }
 
+    /// The same, and it tells how old rows get before their commit.
+    #[must_use]
+    pub(crate) fn watched(mut self) -> Self {
+        self.options["watch"] = true.into();
+        self
+    }
+
     /// A program of somebody else's that speaks the protocol of a trial.
     pub fn rival(name: &str, program: Program) -> Self {
         Self {
@@ -171,7 +178,7 @@ impl Contender {
 
 /// A buffer for batches of this size, or with the default ones. It holds about 40 batches, so that a trial ends soon
 /// after its time: what is in the buffer is written before its database is looked at.
-fn config(batch: Option<usize>, row: RowSize) -> Config {
+pub(crate) fn config(batch: Option<usize>, row: RowSize) -> Config {
     let default = Config::default();
     let (batch_size, max_transaction_rows) = match batch {
         Some(batch) => (batch, batch),

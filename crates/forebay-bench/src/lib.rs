@@ -21,6 +21,7 @@ mod scratch;
 mod spread;
 mod threshold;
 mod trial;
+pub mod tune;
 mod verify;
 mod workload;
 

@@ -47,6 +47,24 @@ impl Plan {
     ///
     /// Naming what is wrong, and what it must be.
     pub fn check(&self) -> Result<()> {
+        self.check_trials()?;
+        let wrong = |message: String| Err(Error::of_arguments(message));
+        if self.contenders.is_empty() {
+            return wrong("nobody takes part: name a contender".to_owned());
+        }
+        for (place, contender) in self.contenders.iter().enumerate() {
+            if self.contenders[..place].iter().any(|other| other.name() == contender.name()) {
+                return wrong(format!("contender {} is named twice", contender.name()));
+            }
+        }
+        if self.modes.is_empty() {
+            return wrong("there is no mode: name push, await, or both".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Checks what does not depend on who takes part.
+    pub(crate) fn check_trials(&self) -> Result<()> {
         let wrong = |message: String| Err(Error::of_arguments(message));
         if !(1..=10_000).contains(&self.workers) {
             return wrong(format!("workers is {}: it must be 1 to 10000", self.workers));
@@ -68,17 +86,6 @@ impl Plan {
         }
         if let Some(rate) = self.rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
             return wrong(format!("the rate is {rate}: it must be more than 0 rows in a second"));
-        }
-        if self.contenders.is_empty() {
-            return wrong("nobody takes part: name a contender".to_owned());
-        }
-        for (place, contender) in self.contenders.iter().enumerate() {
-            if self.contenders[..place].iter().any(|other| other.name() == contender.name()) {
-                return wrong(format!("contender {} is named twice", contender.name()));
-            }
-        }
-        if self.modes.is_empty() {
-            return wrong("there is no mode: name push, await, or both".to_owned());
         }
         Ok(())
     }

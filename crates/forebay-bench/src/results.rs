@@ -191,7 +191,7 @@ pub struct Reads {
 }
 
 /// Latencies in seconds, to a hundredth of their value.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Quantiles {
     /// Calls that were timed.
     pub samples: u64,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -15,26 +16,36 @@ pub(crate) struct Scratch {
     templates: HashMap<&'static str, PathBuf>,
 }
 
+/// Makes a folder in `parent`, which is called `name` in messages, if there is room for so many bytes.
+pub(crate) fn folder(parent: &Path, prefix: &str, name: &str, space: u64) -> Result<TempDir> {
+    let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent).map_err(|error| {
+        let why = match error.kind() {
+            ErrorKind::NotFound => "it is not there".to_owned(),
+            ErrorKind::NotADirectory => "it is no folder".to_owned(),
+            ErrorKind::PermissionDenied => "this user may not write there".to_owned(),
+            ErrorKind::ReadOnlyFilesystem => "it is read-only".to_owned(),
+            ErrorKind::StorageFull => "the disk is full".to_owned(),
+            _ => error.to_string(),
+        };
+        Error::new(format!("cannot make a folder for the databases in {name}: {why}"))
+            .with_hint("name another one with --dir")
+    })?;
+    let free =
+        rustix::fs::statvfs(parent).map(|disk| disk.f_bavail * disk.f_frsize).unwrap_or(u64::MAX);
+    if free < space {
+        let (free, space) = (free >> 20, space >> 20);
+        return Err(Error::new(format!(
+            "there is no space: {name} has {free} MiB left, and the databases of this run may take {space} MiB"
+        ))
+        .with_hint("name a folder on another disk with --dir"));
+    }
+    Ok(folder)
+}
+
 impl Scratch {
     /// Makes a folder in `parent`, if there is room for so many bytes.
     pub(crate) fn new(parent: &Path, space: u64) -> Result<Self> {
-        let prefix = ".forebay-bench-";
-        let folder =
-            tempfile::Builder::new().prefix(prefix).tempdir_in(parent).map_err(|error| {
-                Error::of_file("make a folder for the databases in", parent, &error)
-                    .with_hint("name another one with --dir")
-            })?;
-        let free = rustix::fs::statvfs(parent)
-            .map(|disk| disk.f_bavail * disk.f_frsize)
-            .unwrap_or(u64::MAX);
-        if free < space {
-            let (free, space) = (free >> 20, space >> 20);
-            return Err(Error::new(format!(
-                "there is no space: {} has {free} MiB left, and the databases of this run may take {space} MiB",
-                parent.display()
-            ))
-            .with_hint("name a folder on another disk with --dir"));
-        }
+        let folder = folder(parent, ".forebay-bench-", &parent.display().to_string(), space)?;
         Ok(Self { folder, templates: HashMap::new() })
     }
 
@@ -68,7 +79,7 @@ impl Scratch {
         for ending in ["", "-wal", "-shm", "-journal"] {
             let path = self.path().join(format!("trial.db{ending}"));
             match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(Error::of_file("remove", &path, &error));
                 }
                 _ => {}

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What several rounds have shown of one number.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spread {
     /// Half of the rounds were below.
     pub median: f64,

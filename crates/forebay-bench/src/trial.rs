@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::program::{Running, Stop};
 use crate::scratch::Scratch;
-use crate::verify::verify;
+use crate::verify::{verify, verify_count};
+use crate::workload::Workload;
 
 /// Queries that each reader means to make in a second.
 const QUERIES: f64 = 100.0;
@@ -46,6 +47,23 @@ pub(crate) fn run(
     let journal_mode = contender.journal_mode();
     let database =
         scratch.database(journal_mode, |path| plan.workload.make(plan.row, path, journal_mode))?;
+    let workers = if contender.is_alone() { 1 } else { plan.workers };
+    let mut trial = measure(plan, contender, mode, own, &database, stop)?;
+    trial.void = check(plan, workers, &database, &trial.outcome)?;
+    scratch.clear()?;
+    Ok(trial)
+}
+
+/// Runs one on a database that is there, and does not look into it afterwards.
+pub(crate) fn measure(
+    plan: &Plan,
+    contender: &Contender,
+    mode: Mode,
+    own: &Program,
+    database: &Path,
+    stop: &Stop,
+) -> Result<Trial> {
+    let database = database.to_owned();
     let request = plan.request(contender, mode, database);
     let mut writers = start(&contender.program, &request, stop)?;
     let mut readers = start_readers(plan, own, &request, stop)?;
@@ -65,9 +83,7 @@ pub(crate) fn run(
     let reads = of_readers.into_iter().next();
     let reads = reads.map(|outcome| (outcome.rows as f64 / outcome.seconds, outcome.latency));
     let outcome = together(of_writers).ok_or_else(|| Error::new("no program took part"))?;
-    let void = check(&request, &outcome)?;
-    scratch.clear()?;
-    Ok(Trial { rate, outcome, reads, void })
+    Ok(Trial { rate, outcome, reads, void: None })
 }
 
 /// Starts as many programs as the workers need: one for all, or one for each.
@@ -125,15 +141,22 @@ fn together(outcomes: Vec<Outcome>) -> Option<Outcome> {
     })
 }
 
-fn check(request: &Request, outcome: &Outcome) -> Result<Option<String>> {
-    if outcome.acknowledged.len() != request.workers.total as usize {
+fn check(plan: &Plan, workers: u32, database: &Path, outcome: &Outcome) -> Result<Option<String>> {
+    if outcome.acknowledged.len() != workers as usize {
         return Ok(Some(format!(
-            "{} workers were asked for, and {} have answered",
-            request.workers.total,
+            "{workers} workers were asked for, and {} have answered",
             outcome.acknowledged.len()
         )));
     }
-    let Rows::Topics { keys, status_bytes } = request.rows else { return Ok(None) };
-    let topics = Topics::new(request.workers.total, keys, status_bytes);
-    verify(Path::new(&request.database), &topics, &outcome.acknowledged)
+    match (&plan.workload, plan.workload.rows(plan.row)) {
+        (Workload::Table(copy), _) => {
+            let rows = copy.rows_after(outcome.acknowledged.iter().sum());
+            verify_count(database, copy.table(), rows)
+        }
+        (_, Rows::Topics { keys, status_bytes }) => {
+            let topics = Topics::new(workers, keys, status_bytes);
+            verify(database, &topics, &outcome.acknowledged)
+        }
+        (_, Rows::Sample { .. }) => Ok(None),
+    }
 }

@@ -7,6 +7,7 @@ use forebay::rusqlite::{self, Connection, OpenFlags};
 use forebay_trial::Topics;
 
 use crate::error::{Error, Result};
+use crate::tune;
 use crate::workload::TABLE;
 
 /// Looks for what must be in the table when the workers had these numbers of rows acknowledged, beside the rows that
@@ -21,12 +22,9 @@ pub(crate) fn verify(
     acknowledged: &[u64],
 ) -> Result<Option<String>> {
     let failed = |error: rusqlite::Error| Error::of_file("verify", database, &error);
-    let connection =
-        Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
-    let sound: String =
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
-    if sound != "ok" {
-        return Ok(Some(format!("the database is damaged: {sound}")));
+    let (connection, damage) = open(database)?;
+    if damage.is_some() {
+        return Ok(damage);
     }
     let mut expected: HashMap<i64, i64> = HashMap::new();
     for (worker, &acknowledged) in (0..).zip(acknowledged) {
@@ -55,6 +53,33 @@ pub(crate) fn verify(
         wrong.add(format!("topic {key} is not there, and update {number} was acknowledged"));
     }
     Ok(wrong.verdict())
+}
+
+/// Looks whether a table of the user's own has this many rows. What is in them is not looked at: any of the values
+/// that were written may be the newest.
+///
+/// # Errors
+///
+/// When the database cannot be read.
+pub(crate) fn verify_count(database: &Path, table: &str, rows: u64) -> Result<Option<String>> {
+    let (connection, damage) = open(database)?;
+    if damage.is_some() {
+        return Ok(damage);
+    }
+    let found = tune::count(&connection, table)
+        .map_err(|error| Error::of_file("verify", database, &error))?;
+    Ok((found != rows).then(|| format!("{table} has {found} rows, and it must have {rows}")))
+}
+
+/// Opens a database, and says what is damaged in it.
+fn open(database: &Path) -> Result<(Connection, Option<String>)> {
+    let failed = |error: rusqlite::Error| Error::of_file("verify", database, &error);
+    let connection =
+        Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    let sound: String =
+        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+    let damage = (sound != "ok").then(|| format!("the database is damaged: {sound}"));
+    Ok((connection, damage))
 }
 
 /// Rows that are not as they should be.

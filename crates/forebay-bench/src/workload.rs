@@ -1,6 +1,7 @@
 //! The workloads: which table, which rows, who reads meanwhile.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use forebay::rusqlite::{self, Connection};
 use forebay_trial::{Rows, Target, Topics};
@@ -8,6 +9,7 @@ use forebay_trial::{Rows, Target, Topics};
 use crate::contender::RowSize;
 use crate::error::{Error, Result};
 use crate::results::WorkloadFacts;
+use crate::tune::{TableCopy, Writing};
 
 /// Rows of the table of `wide`.
 const WIDE: u64 = 1_000_000;
@@ -21,7 +23,7 @@ const FAT: usize = 1_024;
 pub(crate) const TABLE: &str = "topic_status";
 
 /// What is written, and into what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Workload {
     /// 400 topics, updated over and over.
     Hot,
@@ -31,6 +33,8 @@ pub enum Workload {
     Append,
     /// As hot, while others query.
     Mixed,
+    /// Rows of a table of the user's own.
+    Table(Arc<TableCopy>),
 }
 
 /// How large a row is.
@@ -58,20 +62,21 @@ impl RowKind {
 }
 
 impl Workload {
-    /// All of them.
+    /// Those that need no table.
     pub const ALL: [Self; 4] = [Self::Hot, Self::Wide, Self::Append, Self::Mixed];
 
     /// As it is called in arguments and results.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Hot => "hot",
             Self::Wide => "wide",
             Self::Append => "append",
             Self::Mixed => "mixed",
+            Self::Table(_) => "table",
         }
     }
 
-    pub(crate) fn facts(self, row: RowKind) -> WorkloadFacts {
+    pub(crate) fn facts(&self, row: RowKind) -> WorkloadFacts {
         let description = match self {
             Self::Hot => format!("{HOT} topics, updated over and over"),
             Self::Wide => "updates all over a table of 1,000,000 rows".to_owned(),
@@ -79,6 +84,7 @@ impl Workload {
             Self::Mixed => {
                 format!("{HOT} topics, updated over and over, while {READERS} readers query")
             }
+            Self::Table(copy) => copy.description(),
         };
         let status_bytes = row.status_bytes();
         let readers = self.readers();
@@ -91,37 +97,57 @@ impl Workload {
         }
     }
 
-    pub(crate) fn readers(self) -> u32 {
-        if self == Self::Mixed { READERS } else { 0 }
+    pub(crate) fn readers(&self) -> u32 {
+        if matches!(self, Self::Mixed) { READERS } else { 0 }
     }
 
-    pub(crate) fn keys(self) -> Option<u64> {
+    pub(crate) fn keys(&self) -> Option<u64> {
         match self {
             Self::Hot | Self::Mixed => Some(HOT),
             Self::Wide => Some(WIDE),
             Self::Append => None,
+            Self::Table(copy) => (copy.writing == Writing::Upsert).then_some(copy.keys),
         }
     }
 
-    pub(crate) fn rows(self, row: RowKind) -> Rows {
+    /// What a row takes in a buffer, more or less.
+    pub fn row_size(&self, row: RowKind) -> RowSize {
+        match self {
+            Self::Table(copy) => copy.row_size(),
+            _ => row.size(),
+        }
+    }
+
+    pub(crate) fn rows(&self, row: RowKind) -> Rows {
+        if let Self::Table(copy) = self {
+            return Rows::Sample { database: copy.sample.clone() };
+        }
         Rows::Topics { keys: self.keys(), status_bytes: row.status_bytes() }
     }
 
-    pub(crate) fn target(self) -> Target {
-        let key: &[&str] = if self == Self::Append { &[] } else { &["topic_id"] };
+    pub(crate) fn target(&self) -> Target {
+        let key: &[&str] = match self {
+            Self::Table(copy) => return copy.target.clone(),
+            Self::Append => &[],
+            _ => &["topic_id"],
+        };
         Target::new(TABLE, &Topics::COLUMNS, key)
     }
 
     /// Bytes that its databases may take on the disk, with their logs.
-    pub(crate) fn space(self) -> u64 {
+    pub(crate) fn space(&self) -> u64 {
         match self {
+            Self::Table(copy) => 2 * copy.bytes + (256 << 20),
             Self::Hot | Self::Mixed => 128 << 20,
             Self::Wide | Self::Append => 1 << 30,
         }
     }
 
     /// Makes the database as it is before a trial.
-    pub(crate) fn make(self, row: RowKind, path: &Path, journal_mode: &str) -> Result<()> {
+    pub(crate) fn make(&self, row: RowKind, path: &Path, journal_mode: &str) -> Result<()> {
+        if let Self::Table(copy) = self {
+            return copy.copy_to(path, journal_mode);
+        }
         let failed = |error: rusqlite::Error| Error::of_file("make", path, &error);
         let connection = Connection::open(path).map_err(failed)?;
         connection.pragma_update(None, "journal_mode", journal_mode).map_err(failed)?;
@@ -144,6 +170,8 @@ impl Workload {
             ),
             Self::Append => format!("CREATE INDEX {TABLE}_updated_at ON {TABLE}(updated_at)"),
             Self::Wide => fill(WIDE, "'running'"),
+            // Made above.
+            Self::Table(_) => String::new(),
         };
         connection.execute_batch(&more).map_err(failed)?;
         connection.close().map_err(|(_, error)| failed(error))
@@ -155,7 +183,7 @@ impl std::str::FromStr for Workload {
 
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.into_iter().find(|workload| workload.name() == name).ok_or_else(|| {
-            let names: Vec<_> = Self::ALL.iter().map(|workload| workload.name()).collect();
+            let names: Vec<_> = Self::ALL.iter().map(Workload::name).collect();
             Error::of_arguments(format!(
                 "there is no workload {name:?}: it must be one of {}",
                 names.join(", ")

@@ -1,6 +1,7 @@
 //! `forebay`: all workers hand their rows to one buffer.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use forebay::{Config, Durability, Producer, WriteBuffer};
 use forebay_trial::{
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::connection::versions;
+use super::watch::Watch;
 use crate::rows::Source;
 
 /// Bytes of a page, for the size of the log.
@@ -24,11 +26,14 @@ struct Options {
     config: Config,
     /// Whether rows with one key are merged.
     coalesce: bool,
+    /// Whether it is told how old rows get.
+    watch: bool,
 }
 
 /// A buffer, and what its workers write.
 pub(super) struct Buffered<S: 'static> {
     buffer: WriteBuffer,
+    watch: Mutex<Option<Watch>>,
     producer: Producer,
     mode: Mode,
     source: &'static S,
@@ -61,7 +66,12 @@ impl<S: Source> Buffered<S> {
         };
         let write = if options.coalesce { write.coalesce() } else { write };
         let producer = write.producer()?;
-        Ok(Self { buffer, producer, mode: request.mode, source })
+        let watched = buffer.clone();
+        let watch = match options.watch {
+            true => Some(Watch::begin(request, move || watched.stats())?),
+            false => None,
+        };
+        Ok(Self { buffer, watch: Mutex::new(watch), producer, mode: request.mode, source })
     }
 
     fn written(&self) -> u64 {
@@ -79,6 +89,8 @@ impl<S: Source> Buffered<S> {
 
     /// Writes what is left, and says what was counted.
     fn close(&self) -> Result<Report> {
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let watched = watch.map(Watch::finish);
         self.buffer.flush()?;
         let stats = self.buffer.stats();
         self.buffer.close()?;
@@ -90,7 +102,10 @@ impl<S: Source> Buffered<S> {
             transactions: Some(stats.transactions),
             lock_errors: stats.retries,
             retries: stats.retries,
-            details: json!({ "stats": stats }),
+            details: match watched {
+                Some(watched) => json!({ "stats": stats, "watched": watched }),
+                None => json!({ "stats": stats }),
+            },
             ..Report::default()
         })
     }

@@ -8,6 +8,7 @@ mod limit;
 mod mutex;
 mod on_tasks;
 mod readers;
+pub(crate) mod watch;
 
 use std::process::ExitCode;
 

@@ -21,10 +21,14 @@ impl Latencies {
 
     /// Adds one.
     pub fn record(&mut self, latency: Duration) {
-        self.add(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX), 1);
+        self.record_many(latency, 1);
     }
 
     /// Adds so many that took this long.
+    pub fn record_many(&mut self, latency: Duration, count: u32) {
+        self.add(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX), count);
+    }
+
     fn add(&mut self, nanoseconds: u64, count: u32) {
         // Grows by itself, so nothing is refused.
         let _ = self.0.record_n(nanoseconds.max(1), count);

@@ -1,0 +1,217 @@
+//! Tuning: which batch size and which linger suit a table, its disk and its writers.
+//!
+//! [`TableCopy::make`] copies the table beside its database; [`tune`] writes rows of it back, with one batch
+//! size after the other and several rounds, and gives a [`Tuning`]: the figures, and the settings that follow.
+
+mod advice;
+mod copy;
+mod fit;
+mod linger;
+mod sample;
+mod schema;
+mod source;
+mod sweep;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use forebay_trial::{Mode, Synchronous};
+use serde::{Deserialize, Serialize};
+
+pub use advice::{Advice, time};
+pub(crate) use copy::count;
+pub use copy::{TableChoice, TableCopy, Writing};
+pub use fit::Fit;
+pub use linger::{LingerPoint, Lingers};
+pub use sweep::{BatchPoint, Triggers};
+
+use crate::contender::Program;
+use crate::error::{Error, Result};
+use crate::host;
+use crate::plan::Plan;
+use crate::program::Stop;
+use crate::results::{Disk, Host};
+use crate::workload::{RowKind, Workload};
+
+/// The name of the format.
+pub const FORMAT: &str = "forebay-tune";
+/// Its version: a field that changes its meaning, or goes, makes a new one.
+pub const VERSION: u32 = 1;
+
+/// What to find out.
+#[derive(Debug, Clone)]
+pub struct TunePlan {
+    /// The table.
+    pub table: Arc<TableCopy>,
+    /// Whether workers wait for their commits.
+    pub mode: Mode,
+    /// How many write.
+    pub workers: u32,
+    /// What a commit survives.
+    pub synchronous: Synchronous,
+    /// What all but one of a hundred rows must stay within: from being handed over to its commit (push), or the
+    /// call (await). `None` for as long as it takes.
+    pub budget: Option<Duration>,
+    /// Rows in each second that come while lingers are compared; `None` for a tenth of the best rate.
+    pub rate: Option<f64>,
+    /// Rounds, in each of which every setting has its turn.
+    pub rounds: u32,
+    /// How long a trial is measured; one of a long linger takes a few of those.
+    pub time: Duration,
+    /// Of which the order in each round is made.
+    pub seed: u64,
+}
+
+/// What tuning has shown.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Tuning {
+    /// [`FORMAT`].
+    pub format: String,
+    /// [`VERSION`].
+    pub version: u32,
+    /// When it began, in UTC.
+    pub begun_at: String,
+    /// The version of forebay.
+    pub forebay: String,
+    /// The machine.
+    pub host: Host,
+    /// Where the copy lay.
+    pub disk: Disk,
+    /// The table.
+    pub table: String,
+    /// What was written, in words.
+    pub workload: String,
+    /// What was noticed about the table and its copy.
+    pub notes: Vec<String>,
+    /// What a row takes in a buffer, more or less.
+    pub row_bytes: usize,
+    /// Whether workers waited for their commits.
+    pub mode: Mode,
+    /// How many wrote.
+    pub workers: u32,
+    /// What a commit survives.
+    pub synchronous: Synchronous,
+    /// Rounds.
+    pub rounds: u32,
+    /// Seconds of each trial.
+    pub seconds: f64,
+    /// Of which the order in each round was made.
+    pub seed: u64,
+    /// What all but one of a hundred rows must stay within.
+    pub budget_seconds: Option<f64>,
+    /// One for each batch size.
+    pub batches: Vec<BatchPoint>,
+    /// What a transaction costs; push alone.
+    pub fit: Option<Fit>,
+    /// What linger does; push alone.
+    pub lingers: Option<Lingers>,
+    /// What follows.
+    pub advice: Advice,
+}
+
+/// What is told while it goes on.
+#[derive(Debug, Clone)]
+pub enum TuneEvent {
+    /// Trials begin: so many settings, and what they take in all.
+    Begins {
+        /// What is compared: `batch sizes` or `lingers`.
+        what: &'static str,
+        /// How many of them.
+        settings: usize,
+        /// The time it takes, more or less.
+        estimate: Duration,
+    },
+    /// One trial begins.
+    Trial {
+        /// Trials that are over.
+        done: u32,
+        /// Trials of these settings.
+        of: u32,
+        /// Which setting.
+        name: String,
+    },
+}
+
+impl TunePlan {
+    /// Checks what can be wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// Naming what is wrong, and what it must be.
+    pub fn check(&self) -> Result<()> {
+        if let Some(budget) = self.budget.filter(Duration::is_zero) {
+            return Err(Error::of_arguments(format!(
+                "the budget is {budget:?}: it must be more than 0"
+            )));
+        }
+        self.trial(None, self.time).check_trials()
+    }
+
+    /// The plan of one trial.
+    fn trial(&self, rate: Option<f64>, time: Duration) -> Plan {
+        Plan {
+            workload: Workload::Table(Arc::clone(&self.table)),
+            row: RowKind::Thin,
+            modes: vec![self.mode],
+            workers: self.workers,
+            kind: forebay_trial::WorkerKind::Threads,
+            synchronous: self.synchronous,
+            rate,
+            rounds: self.rounds,
+            time,
+            warm_up: (time / 5).min(Duration::from_millis(200)),
+            contenders: Vec::new(),
+            folder: self.table.folder().to_owned(),
+            seed: self.seed,
+        }
+    }
+}
+
+/// Finds out. `own` is a program that calls [`trial`](crate::trial_program). Blocks until all rounds are over.
+///
+/// # Errors
+///
+/// [`ErrorKind::Arguments`](crate::ErrorKind::Arguments) for a plan that cannot be,
+/// [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) when it was told to stop, and otherwise what a trial failed of.
+pub fn tune(
+    plan: &TunePlan,
+    own: &Program,
+    stop: &Stop,
+    tell: &mut dyn FnMut(TuneEvent),
+) -> Result<Tuning> {
+    plan.check()?;
+    let begun_at = SystemTime::now();
+    let disk = host::disk(plan.table.folder());
+    let mut batches = sweep::run(plan, own, stop, tell)?;
+    let fit = sweep::fit(plan.mode, &mut batches);
+    let choice = advice::batch(&batches, fit.as_ref(), plan.mode, plan.budget);
+    let lingers = match plan.mode {
+        Mode::Push => Some(linger::run(plan, &batches, choice.batch, own, stop, tell)?),
+        Mode::Await => None,
+    };
+    sweep::verify(plan)?;
+    let advice = advice::advice(plan, choice, lingers.as_ref());
+    Ok(Tuning {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        begun_at: humantime::format_rfc3339_seconds(begun_at).to_string(),
+        forebay: env!("CARGO_PKG_VERSION").to_owned(),
+        host: host::host(),
+        disk,
+        table: plan.table.table().to_owned(),
+        workload: plan.table.description(),
+        notes: plan.table.notes().to_vec(),
+        row_bytes: plan.table.row_size().0,
+        mode: plan.mode,
+        workers: plan.workers,
+        synchronous: plan.synchronous,
+        rounds: plan.rounds,
+        seconds: plan.time.as_secs_f64(),
+        seed: plan.seed,
+        budget_seconds: plan.budget.map(|budget| budget.as_secs_f64()),
+        batches,
+        fit,
+        lingers,
+        advice,
+    })
+}

@@ -1,0 +1,299 @@
+//! The rows that trials write: taken from all over the table, or made up where it is empty.
+
+use std::path::Path;
+
+use forebay::rusqlite::types::{Value, ValueRef};
+use forebay::rusqlite::{self, Connection, OptionalExtension, params_from_iter};
+use forebay_trial::Target;
+
+use super::copy::{TableChoice, Writing, count, size};
+use super::schema::{self, Column, Table, listed, quoted};
+use crate::error::{Error, Result};
+use crate::program::Stop;
+
+/// What the rows are written with, and what they are like.
+pub(super) struct Sampled {
+    pub(super) target: Target,
+    pub(super) keys: u64,
+    pub(super) row_bytes: usize,
+    pub(super) notes: Vec<String>,
+}
+
+/// Takes rows of the copy, sees that they can be written to it, and keeps them in a database of their own.
+pub(super) fn take(
+    copy: &Connection,
+    table: &Table,
+    choice: &TableChoice,
+    path: &Path,
+    stop: &Stop,
+) -> Result<Sampled> {
+    let failed = |error: rusqlite::Error| match stop.is_stopped() {
+        true => Error::stopped(),
+        false => Error::new(format!("cannot take rows of {}: {error}", table.name)),
+    };
+    let columns = schema::columns(copy, &table.name).map_err(failed)?;
+    let keys = schema::unique_keys(copy, &table.name, &columns).map_err(failed)?;
+    let target = match choice.writing {
+        Writing::Upsert => upsert(copy, table, &columns, &keys)?,
+        Writing::Insert => insert(copy, table, &columns)?,
+    };
+    let mut notes = Vec::new();
+    let written: Vec<_> = target
+        .columns
+        .iter()
+        .filter_map(|name| columns.iter().find(|column| column.name == *name))
+        .collect();
+    let there = count(copy, &table.name).map_err(failed)?;
+    let wanted = whole_shares(choice.keys, choice.workers, there);
+    let mut rows = match there {
+        0 => made_up(copy, table, &written, wanted).map_err(failed)?,
+        _ => spread(copy, &target, there, wanted).map_err(failed)?,
+    };
+    copy.execute_batch("PRAGMA foreign_keys=ON").map_err(failed)?;
+    let (asked, refused) = (rows.len(), keep_writable(copy, &target, &mut rows).map_err(failed)?);
+    if rows.is_empty() {
+        return Err(none_can_be_written(table, there, refused));
+    }
+    if there == 0 {
+        notes.push(format!(
+            "{} is empty: {} rows are made up from the types of its columns",
+            table.name,
+            rows.len()
+        ));
+    }
+    if let Some(error) = refused {
+        let lost = asked - rows.len();
+        notes.push(format!("{lost} of {asked} rows cannot be written and are left out: {error}"));
+    }
+    let mut variants = changed(&rows, &target, &keys);
+    let variants_refused = keep_writable(copy, &target, &mut variants).map_err(failed)?;
+    if variants.is_empty() || variants == rows {
+        notes.push(
+            "writing these rows changes nothing in them, which costs less than a change: the figures are too good"
+                .to_owned(),
+        );
+    }
+    drop(variants_refused);
+    let taken = rows.len() as u64;
+    let values: usize = rows.iter().flatten().map(|value| size(ValueRef::from(value))).sum();
+    let row_bytes = values / rows.len();
+    rows.extend(variants);
+    keep(path, &target, &rows).map_err(|error| Error::of_file("write", path, &error))?;
+    Ok(Sampled { target, keys: taken, row_bytes, notes })
+}
+
+/// Writing back by the first key that all rows have.
+fn upsert(
+    copy: &Connection,
+    table: &Table,
+    columns: &[Column],
+    keys: &[Vec<String>],
+) -> Result<Target> {
+    let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    for key in keys {
+        let key: Vec<&str> = key.iter().map(String::as_str).collect();
+        let target = Target::new(&table.name, &names, &key);
+        let nulls: Vec<_> = key.iter().map(|name| format!("{} IS NULL", quoted(name))).collect();
+        let sql =
+            format!("SELECT 1 FROM {} WHERE {} LIMIT 1", quoted(&table.name), nulls.join(" OR "));
+        let complete = copy.query_row(&sql, [], |_| Ok(())).optional();
+        if complete.is_ok_and(|found| found.is_none()) && copy.prepare(&target.sql).is_ok() {
+            return Ok(target);
+        }
+    }
+    let (kind, why) = match (table.kind.as_str(), keys) {
+        ("virtual", _) => ("a virtual table", "has no key"),
+        (_, []) => ("a table", "has no primary key and no unique index"),
+        _ => ("a table", "has no key that all rows have (NULLs are in all of its unique indexes)"),
+    };
+    Err(Error::new(format!(
+        "rows of {} cannot be written back: it is {kind} that {why}",
+        table.name
+    ))
+    .with_hint("--insert writes new rows instead; CREATE UNIQUE INDEX makes a key"))
+}
+
+/// Inserting rows that get a new key from SQLite, or have none.
+fn insert(copy: &Connection, table: &Table, columns: &[Column]) -> Result<Target> {
+    let unique = schema::has_unique_index(copy, &table.name).map_err(|error| {
+        Error::new(format!("cannot look at the indexes of {}: {error}", table.name))
+    })?;
+    if unique {
+        return Err(Error::new(format!(
+            "rows of {} cannot be inserted a second time: it has a key, or another unique index",
+            table.name
+        ))
+        .with_hint("without --insert they are written back by their key"));
+    }
+    let given = schema::rowid_column(table, columns);
+    let names: Vec<&str> = columns
+        .iter()
+        .map(|column| column.name.as_str())
+        .filter(|name| Some(*name) != given)
+        .collect();
+    if names.is_empty() {
+        return Err(Error::new(format!(
+            "{} has no column that a row could be made of",
+            table.name
+        )));
+    }
+    Ok(Target::new(&table.name, &names, &[]))
+}
+
+/// So many rows that all workers have equal shares, if there are enough for one each.
+fn whole_shares(keys: u32, workers: u32, there: u64) -> u64 {
+    let (keys, workers) = (u64::from(keys.max(1)), u64::from(workers.max(1)));
+    let keys = if there == 0 { keys } else { keys.min(there) };
+    if keys < workers { keys } else { keys - keys % workers }
+}
+
+/// Rows from all over the table.
+fn spread(
+    copy: &Connection,
+    target: &Target,
+    there: u64,
+    wanted: u64,
+) -> rusqlite::Result<Vec<Vec<Value>>> {
+    let sql = format!("SELECT {} FROM {}", listed(&target.columns), quoted(&target.table));
+    let mut statement = copy.prepare(&sql)?;
+    let mut found = statement.query([])?;
+    let mut rows = Vec::new();
+    for number in 0.. {
+        let Some(row) = found.next()? else { break };
+        // Row `n · there / wanted` for each n.
+        if rows.len() as u64 * there / wanted > number {
+            continue;
+        }
+        let values: rusqlite::Result<Vec<Value>> =
+            (0..target.columns.len()).map(|index| row.get(index)).collect();
+        // Text that is no UTF-8 cannot be handed over.
+        rows.extend(values);
+        if rows.len() as u64 == wanted {
+            break;
+        }
+    }
+    Ok(rows)
+}
+
+/// Rows that fit the types of the columns, and the rows that they must point to.
+fn made_up(
+    copy: &Connection,
+    table: &Table,
+    columns: &[&Column],
+    wanted: u64,
+) -> rusqlite::Result<Vec<Vec<Value>>> {
+    let references = schema::references(copy, &table.name)?;
+    let mut values = Vec::new();
+    for column in columns {
+        let parent = references.iter().find(|one| one.column.eq_ignore_ascii_case(&column.name));
+        let mut found = Vec::new();
+        if let Some(parent) = parent {
+            let key = match &parent.parent_column {
+                Some(name) => name.clone(),
+                None => {
+                    let columns = schema::columns(copy, &parent.parent)?;
+                    let keys = schema::unique_keys(copy, &parent.parent, &columns)?;
+                    keys.into_iter().flatten().next().unwrap_or_default()
+                }
+            };
+            let sql =
+                format!("SELECT {} FROM {} LIMIT {wanted}", quoted(&key), quoted(&parent.parent));
+            found = copy
+                .prepare(&sql)?
+                .query_map([], |row| row.get(0))?
+                .collect::<rusqlite::Result<Vec<Value>>>()?;
+            if found.is_empty() {
+                found.push(Value::Null);
+            }
+        }
+        values.push((*column, found));
+    }
+    let row = |number: u64| {
+        let value = |(column, found): &(&Column, Vec<Value>)| match found.len() as u64 {
+            0 => plausible(column, number),
+            some => found[(number % some) as usize].clone(),
+        };
+        values.iter().map(value).collect()
+    };
+    Ok((0..wanted).map(row).collect())
+}
+
+/// A value that a column of this type may have.
+fn plausible(column: &Column, number: u64) -> Value {
+    let declared = column.declared.to_uppercase();
+    let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
+    let (whole, second) = (number.cast_signed() + 1, number % 60);
+    if has(&["DATE", "TIME"]) && !has(&["INT"]) {
+        Value::Text(format!("2026-01-01 00:{:02}:{second:02}", number / 60 % 60))
+    } else if has(&["INT", "BOOL"]) {
+        Value::Integer(if has(&["BOOL"]) { whole % 2 } else { whole })
+    } else if has(&["CHAR", "CLOB", "TEXT", "JSON"]) {
+        Value::Text(if has(&["JSON"]) {
+            format!("{{\"n\":{whole}}}")
+        } else {
+            format!("{} {whole}", column.name)
+        })
+    } else if has(&["BLOB"]) {
+        Value::Blob(format!("{whole:016}").into_bytes())
+    } else if has(&["REAL", "FLOA", "DOUB"]) {
+        Value::Real(whole as f64 + 0.5)
+    } else {
+        Value::Integer(whole)
+    }
+}
+
+/// The same rows as the next time they are written: with the values of their neighbours, but for what no two rows
+/// share. SQLite spares itself writing what has not changed, so what is written must change.
+fn changed(rows: &[Vec<Value>], target: &Target, keys: &[Vec<String>]) -> Vec<Vec<Value>> {
+    let own = |name: &String| keys.iter().flatten().any(|key| key == name);
+    let change = |(place, row): (usize, &Vec<Value>)| {
+        let neighbour = &rows[(place + 1) % rows.len()];
+        let values = target.columns.iter().zip(row.iter().zip(neighbour));
+        values.map(|(name, (value, other))| if own(name) { value } else { other }.clone()).collect()
+    };
+    rows.iter().enumerate().map(change).collect()
+}
+
+/// Writes rows and keeps those that could be. Returns why the first one was refused.
+fn keep_writable(
+    copy: &Connection,
+    target: &Target,
+    rows: &mut Vec<Vec<Value>>,
+) -> rusqlite::Result<Option<rusqlite::Error>> {
+    let mut statement = copy.prepare(&target.sql)?;
+    let mut refused = None;
+    rows.retain(|row| match statement.execute(params_from_iter(row)) {
+        Ok(_) => true,
+        Err(error) => {
+            refused.get_or_insert(error);
+            false
+        }
+    });
+    Ok(refused)
+}
+
+fn none_can_be_written(table: &Table, there: u64, refused: Option<rusqlite::Error>) -> Error {
+    let why = refused
+        .map_or_else(|| "they hold text that is not UTF-8".to_owned(), |error| error.to_string());
+    let name = &table.name;
+    match there {
+        0 => Error::new(format!("{name} is empty, and it refuses rows that are made up: {why}"))
+            .with_hint("put a few rows of your own into it, which are then written"),
+        _ => Error::new(format!("no row of {name} can be written back: {why}")).with_hint(
+            "a function, or rows of another table, that only its application has may be needed",
+        ),
+    }
+}
+
+/// Keeps the rows where trials read them.
+fn keep(path: &Path, target: &Target, rows: &[Vec<Value>]) -> rusqlite::Result<()> {
+    let connection = Connection::open(path)?;
+    let (list, marks) = (listed(&target.columns), vec!["?"; target.columns.len()].join(","));
+    connection
+        .execute_batch(&format!("PRAGMA synchronous=OFF; BEGIN; CREATE TABLE sample({list})"))?;
+    let mut statement = connection.prepare(&format!("INSERT INTO sample VALUES ({marks})"))?;
+    for row in rows {
+        statement.execute(params_from_iter(row))?;
+    }
+    connection.execute_batch("COMMIT")
+}

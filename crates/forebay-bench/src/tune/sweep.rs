@@ -1,0 +1,236 @@
+//! The sweep: one batch size after the other, in rounds of changing order.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use forebay::Config;
+use forebay_trial::{Latencies, Mode};
+use serde::{Deserialize, Serialize};
+
+use super::copy::Writing;
+use super::fit::Fit;
+use super::{TuneEvent, TunePlan};
+use crate::contender::{Contender, Program, config};
+use crate::contenders::watch::Watched;
+use crate::error::{Error, Result};
+use crate::program::Stop;
+use crate::results::Quantiles;
+use crate::spread::Spread;
+use crate::trial::{self, Trial};
+use crate::verify::verify_count;
+
+/// The batch sizes that are tried.
+const BATCHES: [usize; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 400, 1_000, 2_000, 4_000];
+/// Bytes of a batch at the most: a quarter of these is what a default buffer lets a batch have.
+const MAX_BATCH_BYTES: usize = 16 << 20;
+/// What a trial takes beside its time.
+pub(super) const AROUND: Duration = Duration::from_millis(60);
+
+/// What one batch size has shown, over all rounds.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct BatchPoint {
+    /// Rows in a transaction at the most.
+    pub batch: usize,
+    /// Rows committed in each second.
+    pub rows_per_second: Spread,
+    /// Rows in each transaction, on average.
+    pub rows_per_transaction: f64,
+    /// Seconds of a transaction; push alone, where the writer is always busy.
+    pub transaction_seconds: Option<Spread>,
+    /// The same by the model.
+    pub model_seconds: Option<f64>,
+    /// How long calls took, of all rounds together.
+    pub latency: Quantiles,
+    /// What made rows due, in all rounds.
+    pub triggers: Triggers,
+    /// CPU time of the process.
+    pub cpu_seconds_per_million_rows: Spread,
+}
+
+/// How often each trigger made the gathered rows due.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Triggers {
+    /// As many rows as a batch has were there.
+    pub count: u64,
+    /// As many bytes, or the buffer was full.
+    pub bytes: u64,
+    /// The first of them was old enough.
+    pub linger: u64,
+    /// Somebody waited.
+    pub receipt: u64,
+}
+
+impl Triggers {
+    /// Those of one trial.
+    pub(super) fn of(trial: &Trial) -> Self {
+        let triggers = &trial.outcome.report.details["stats"]["triggers"];
+        let of = |name: &str| triggers[name].as_u64().unwrap_or(0);
+        Self {
+            count: of("count"),
+            bytes: of("bytes"),
+            linger: of("linger"),
+            receipt: of("receipt"),
+        }
+    }
+
+    /// Those of several.
+    pub(super) fn sum(trials: &[Trial]) -> Self {
+        trials.iter().map(Self::of).fold(Self::default(), |a, b| Self {
+            count: a.count + b.count,
+            bytes: a.bytes + b.bytes,
+            linger: a.linger + b.linger,
+            receipt: a.receipt + b.receipt,
+        })
+    }
+}
+
+/// A setting that takes part: what it is called, and how long its trials are.
+pub(super) struct Setting {
+    pub(super) name: String,
+    pub(super) config: Config,
+    pub(super) time: Duration,
+}
+
+/// Settings of a buffer for batches of this size. It holds some 40 of them, so that a trial ends soon after its time.
+pub(super) fn settings(plan: &TunePlan, batch: usize) -> Config {
+    let size = plan.table.row_size();
+    let config = config(Some(batch), size);
+    let bytes = config.max_batch_bytes.max(2 * batch * size.0).min(config.max_buffer_bytes / 4);
+    Config { max_batch_bytes: bytes, ..config }
+}
+
+/// Runs trials of all settings, in rounds. Gives those of each.
+pub(super) fn rounds(
+    plan: &TunePlan,
+    settings: &[Setting],
+    rate: Option<f64>,
+    (own, stop): (&Program, &Stop),
+    tell: &mut dyn FnMut(TuneEvent),
+) -> Result<Vec<Vec<Trial>>> {
+    let mut trials: Vec<Vec<Trial>> = settings.iter().map(|_| Vec::new()).collect();
+    let mut order: Vec<usize> = (0..settings.len()).collect();
+    let mut random = fastrand::Rng::with_seed(plan.seed);
+    let mut done = 0;
+    for _ in 0..plan.rounds {
+        random.shuffle(&mut order);
+        for &place in &order {
+            let Setting { name, config, time } = &settings[place];
+            let of = plan.rounds * settings.len() as u32;
+            tell(TuneEvent::Trial { done, of, name: name.clone() });
+            let mut contender = Contender::configured(name, config, own);
+            if plan.mode == Mode::Push {
+                contender = contender.watched();
+            }
+            let database = database(plan)?;
+            let plan = plan.trial(rate, *time);
+            trials[place].push(trial::measure(
+                &plan,
+                &contender,
+                plan.modes[0],
+                own,
+                &database,
+                stop,
+            )?);
+            done += 1;
+        }
+    }
+    Ok(trials)
+}
+
+/// The database of a trial: the copy itself where rows are written back, which leaves it as large as it is, else one
+/// made of it.
+fn database(plan: &TunePlan) -> Result<PathBuf> {
+    if plan.table.writing == Writing::Upsert {
+        return Ok(plan.table.database.clone());
+    }
+    let database = plan.table.folder().join("trial.db");
+    plan.table.copy_to(&database, "wal")?;
+    Ok(database)
+}
+
+/// Looks whether the copy is sound after all trials.
+pub(super) fn verify(plan: &TunePlan) -> Result<()> {
+    let table = &plan.table;
+    match verify_count(&table.database, table.table(), table.rows)? {
+        Some(wrong) => {
+            Err(Error::new(format!("the figures mean nothing: after the trials {wrong}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Tries all batch sizes.
+pub(super) fn run(
+    plan: &TunePlan,
+    own: &Program,
+    stop: &Stop,
+    tell: &mut dyn FnMut(TuneEvent),
+) -> Result<Vec<BatchPoint>> {
+    let size = plan.table.row_size().0;
+    let sizes: Vec<usize> = BATCHES
+        .into_iter()
+        .filter(|batch| *batch == 1 || 2 * batch * size <= MAX_BATCH_BYTES)
+        .collect();
+    let setting = |batch: &usize| Setting {
+        name: format!("batches of {batch}"),
+        config: settings(plan, *batch),
+        time: plan.time,
+    };
+    let settings: Vec<Setting> = sizes.iter().map(setting).collect();
+    let trial = plan.time + plan.trial(None, plan.time).warm_up + AROUND;
+    let estimate = trial * plan.rounds * sizes.len() as u32;
+    tell(TuneEvent::Begins { what: "batch sizes", settings: sizes.len(), estimate });
+    let trials = rounds(plan, &settings, None, (own, stop), tell)?;
+    sizes.iter().zip(&trials).map(|(batch, trials)| point(plan.mode, *batch, trials)).collect()
+}
+
+fn point(mode: Mode, batch: usize, trials: &[Trial]) -> Result<BatchPoint> {
+    let mut latency = Latencies::new();
+    trials.iter().for_each(|trial| latency.merge(&trial.outcome.latency));
+    let spread = |of: &dyn Fn(&Trial) -> f64| Spread::of(trials.iter().map(of)).unwrap_or_default();
+    let seconds = spread(&|trial| rows_per_transaction(trial) / rate(trial));
+    let timed = mode == Mode::Push && seconds.median.is_finite() && seconds.median > 0.0;
+    Ok(BatchPoint {
+        batch,
+        rows_per_second: spread(&rate),
+        rows_per_transaction: spread(&rows_per_transaction).median,
+        transaction_seconds: timed.then_some(seconds),
+        model_seconds: None,
+        latency: Quantiles::of(&latency),
+        triggers: Triggers::sum(trials),
+        cpu_seconds_per_million_rows: spread(&cpu_seconds_per_million_rows),
+    })
+}
+
+/// Rows committed in each second: between the ends of transactions, where those were seen.
+fn rate(trial: &Trial) -> f64 {
+    watched(trial).and_then(|seen| seen.rows_per_second).unwrap_or(trial.rate)
+}
+
+/// What a watched buffer has told of itself.
+pub(super) fn watched(trial: &Trial) -> Option<Watched> {
+    serde_json::from_value(trial.outcome.report.details.get("watched")?.clone()).ok()
+}
+
+pub(super) fn rows_per_transaction(trial: &Trial) -> f64 {
+    trial.rows() as f64 / (trial.outcome.report.transactions.unwrap_or(0) as f64).max(1.0)
+}
+
+pub(super) fn cpu_seconds_per_million_rows(trial: &Trial) -> f64 {
+    trial.outcome.cpu_seconds * 1e6 / (trial.rows() as f64).max(1.0)
+}
+
+/// Fits the model to the times of transactions, and notes what it says beside each.
+pub(super) fn fit(mode: Mode, batches: &mut [BatchPoint]) -> Option<Fit> {
+    if mode == Mode::Await {
+        return None;
+    }
+    let points = batches.iter().filter_map(|point| {
+        Some((point.rows_per_transaction, point.transaction_seconds.as_ref()?.median))
+    });
+    let fit = Fit::of(&points.collect::<Vec<_>>())?;
+    for point in batches {
+        point.model_seconds = Some(fit.seconds(point.rows_per_transaction));
+    }
+    Some(fit)
+}
