@@ -178,7 +178,7 @@ impl Contender {
 
 /// A buffer for batches of this size, or with the default ones. It holds about 40 batches, so that a trial ends soon
 /// after its time: what is in the buffer is written before its database is looked at.
-pub(crate) fn config(batch: Option<usize>, row: RowSize) -> Config {
+fn config(batch: Option<usize>, row: RowSize) -> Config {
     let default = Config::default();
     let (batch_size, max_transaction_rows) = match batch {
         Some(batch) => (batch, batch),

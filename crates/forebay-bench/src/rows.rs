@@ -2,7 +2,7 @@
 
 use forebay::rusqlite::types::Value;
 use forebay::rusqlite::{self, Connection, OpenFlags, Statement};
-use forebay_trial::{Cursor, Request, Result, Row as TopicRow, Rows, Topics};
+use forebay_trial::{Cursor, Request, Result, Row as TopicRow, Rows, Topics, stride};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// Where rows come from. It is there as long as the program, which runs one trial, so that rows may go to any thread
@@ -88,11 +88,12 @@ impl Bind for OwnedTopic {
     }
 }
 
-/// Rows of a table, each with its own values, over and over. A worker has its share of them.
+/// Rows of a table, each with its own values, over and over.
 pub(crate) struct Sample {
     columns: Vec<String>,
     rows: Vec<Vec<Value>>,
-    workers: usize,
+    stride: u64,
+    workers: u64,
 }
 
 impl Sample {
@@ -113,16 +114,18 @@ impl Sample {
         if rows.is_empty() {
             return Err("the sample has no rows".into());
         }
-        let workers = request.workers.total.max(1) as usize;
-        Ok(Self { columns: columns.clone(), rows, workers })
+        let (stride, workers) = (stride(rows.len() as u64), request.workers.total.max(1).into());
+        Ok(Self { columns: columns.clone(), rows, stride, workers })
     }
 }
 
-/// One worker's part of a [`Sample`].
+/// All rows of a [`Sample`], from a place of the worker's own on.
+///
+/// Row `n` is the one at `start + n · stride`, where the stride is about 0.618 of the rows and has no divisor in common
+/// with their number: neighbours in time are far apart in the table, also where one worker writes a whole batch.
 pub(crate) struct SampleCursor {
     sample: &'static Sample,
-    worker: usize,
-    share: usize,
+    start: u64,
 }
 
 /// One row of a [`Sample`].
@@ -137,16 +140,15 @@ impl Source for Sample {
     type Cursor = SampleCursor;
 
     fn cursor(&'static self, worker: u32) -> SampleCursor {
-        // More workers than rows share them.
-        let worker = worker as usize % self.rows.len();
-        let share = (self.rows.len() - worker).div_ceil(self.workers).max(1);
-        SampleCursor { sample: self, worker, share }
+        let start = u64::from(worker) * self.rows.len() as u64 / self.workers;
+        SampleCursor { sample: self, start }
     }
 
     fn row(cursor: &mut SampleCursor, number: u64) -> SampleRow {
-        let place = (number % cursor.share as u64) as usize;
-        let values = &cursor.sample.rows[cursor.worker + cursor.sample.workers * place];
-        SampleRow { columns: &cursor.sample.columns, values }
+        let sample = cursor.sample;
+        let rows = sample.rows.len() as u64;
+        let place = (cursor.start + number % rows * sample.stride) % rows;
+        SampleRow { columns: &sample.columns, values: &sample.rows[place as usize] }
     }
 }
 

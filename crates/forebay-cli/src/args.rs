@@ -9,6 +9,7 @@ use clap_complete::Shell;
 
 use crate::bench::args::Bench;
 use crate::load::records::Format;
+use crate::tune::args::Tune;
 
 /// A batching write buffer for databases: the command.
 #[derive(Debug, Parser)]
@@ -34,6 +35,11 @@ pub enum Command {
     /// thread behind a channel, hand-written batches, forebay with batches of several sizes. Afterwards each
     /// database must hold what was acknowledged.
     Bench(Box<Bench>),
+    /// Find batch size and linger for a table, its disk and its writers
+    ///
+    /// The table is copied beside its database, which is only read. Workers write rows of the copy with one batch
+    /// size after the other; then the settings that suit them are printed as TOML.
+    Tune(Box<Tune>),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {
@@ -44,7 +50,7 @@ pub enum Command {
     #[command(after_help = MAN_HELP)]
     Man {
         /// The subcommand to print the page of; without it the page of forebay itself
-        #[arg(value_parser = ["load", "bench", "completions", "man"])]
+        #[arg(value_parser = ["load", "bench", "tune", "completions", "man"])]
         command: Option<String>,
     },
     /// Run one trial of the bench, as the program of a contender
@@ -139,6 +145,15 @@ pub enum Durability {
 }
 
 impl From<Durability> for forebay::Durability {
+    fn from(durability: Durability) -> Self {
+        match durability {
+            Durability::Normal => Self::Normal,
+            Durability::Full => Self::Full,
+        }
+    }
+}
+
+impl From<Durability> for forebay_bench::Synchronous {
     fn from(durability: Durability) -> Self {
         match durability {
             Durability::Normal => Self::Normal,

@@ -6,4 +6,5 @@ pub mod failure;
 pub mod load;
 pub mod screen;
 pub mod signals;
+pub mod tune;
 pub mod words;

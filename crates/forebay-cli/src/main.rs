@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser};
 use forebay_cli::args::{Cli, Command};
 use forebay_cli::failure::{Exit, Failure, Result};
 use forebay_cli::screen::Screen;
-use forebay_cli::{bench, load};
+use forebay_cli::{bench, load, tune};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
     let ended = match &cli.command {
         Command::Load(args) => load::run(args, &screen),
         Command::Bench(args) => bench::run(args, &screen),
+        Command::Tune(args) => tune::run(args, &screen),
         Command::Completions { shell } => print(|out| {
             clap_complete::generate(*shell, &mut Cli::command(), "forebay", out);
             Ok(())

@@ -1,11 +1,12 @@
 //! Ctrl-C and SIGTERM: the first ends a command in good order, the second at once.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::{flag, low_level};
 
@@ -36,6 +37,34 @@ impl Signalled {
     }
 }
 
+/// Calls `stop` at every signal, also when the terminal goes: for a command that ends soon then, and cleans up.
+///
+/// # Errors
+///
+/// When signals cannot be watched.
+pub fn heed(stop: impl Fn() + Send + 'static) -> Result<Signalled> {
+    let failed = |error| Failure::new(format!("cannot watch for signals: {error}"));
+    let watched = [SIGINT, SIGTERM, SIGHUP];
+    let mut signals = Signals::new(watched).map_err(failed)?;
+    let signalled = note(&watched).map_err(failed)?;
+    let watcher = thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for _ in signals.forever() {
+            stop();
+        }
+    });
+    watcher.map_err(failed)?;
+    Ok(signalled)
+}
+
+/// Notes which of these signals has come.
+fn note(signals: &[i32]) -> io::Result<Signalled> {
+    let signalled = Arc::new(AtomicUsize::new(0));
+    for signal in signals {
+        flag::register_usize(*signal, Arc::clone(&signalled), signal.unsigned_abs() as usize)?;
+    }
+    Ok(Signalled(signalled))
+}
+
 /// Calls `first` at the first signal. At the second the process exits, saying `at_once`; so it does when `first` says that
 /// there is nothing to end in good order.
 ///
@@ -49,10 +78,7 @@ pub fn watch(
 ) -> Result<Signalled> {
     let failed = |error| Failure::new(format!("cannot watch for signals: {error}"));
     let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
-    let signalled = Arc::new(AtomicUsize::new(0));
-    for (signal, number) in [(SIGINT, SIGINT as usize), (SIGTERM, SIGTERM as usize)] {
-        flag::register_usize(signal, Arc::clone(&signalled), number).map_err(failed)?;
-    }
+    let signalled = note(&[SIGINT, SIGTERM]).map_err(failed)?;
     let screen = screen.clone();
     let watcher = thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let mut told = false;
@@ -70,5 +96,5 @@ pub fn watch(
         }
     });
     watcher.map_err(failed)?;
-    Ok(Signalled(signalled))
+    Ok(signalled)
 }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::fit::Fit;
 use super::linger::{LingerPoint, Lingers};
 use super::sweep::BatchPoint;
-use super::{TunePlan, sweep};
+use super::{TunePlan, sweep, table};
+use crate::report::units::time;
 
 /// The part of the best rate that is enough: beyond, a little more costs much larger batches.
 const ENOUGH: f64 = 0.9;
@@ -114,7 +115,7 @@ pub(super) fn linger(
             "no linger has 99 of 100 rows committed within {}: at best it is {}, with a linger of {}",
             time(budget),
             time(delay),
-            time(linger)
+            table::linger(linger)
         ),
         None => {
             "no row was seen to be committed while lingers were compared: let trials take longer"
@@ -122,6 +123,13 @@ pub(super) fn linger(
         }
     };
     (Duration::ZERO, Some(why))
+}
+
+/// A buffer for what comes in a second at the most, and for a few batches. One that is larger than need be costs speed
+/// too, while it fills: its memory is new to the process, and not in a cache.
+fn room(bytes_per_second: f64, max_batch_bytes: usize) -> usize {
+    let least = (bytes_per_second as usize).max(4 * max_batch_bytes).next_power_of_two();
+    least.min(Config::default().max_buffer_bytes.max(4 * max_batch_bytes))
 }
 
 /// Puts the settings together.
@@ -133,11 +141,15 @@ pub(super) fn advice(plan: &TunePlan, choice: Choice, lingers: Option<&Lingers>)
         }
         _ => (default.linger, None),
     };
-    let swept = sweep::settings(plan, choice.batch);
+    let max_batch_bytes =
+        default.max_batch_bytes.max(sweep::settings(plan, choice.batch).max_batch_bytes);
+    let max_buffer_bytes =
+        room(choice.rows_per_second * plan.table.row_size().0 as f64, max_batch_bytes);
     let config = Config {
         batch_size: choice.batch,
         max_transaction_rows: choice.batch,
-        max_batch_bytes: default.max_batch_bytes.max(swept.max_batch_bytes),
+        max_batch_bytes,
+        max_buffer_bytes,
         linger,
         durability: match plan.synchronous {
             Synchronous::Normal => Durability::Normal,
@@ -146,17 +158,6 @@ pub(super) fn advice(plan: &TunePlan, choice: Choice, lingers: Option<&Lingers>)
         ..default
     };
     Advice { config, rows_per_second: choice.rows_per_second, unmet: choice.unmet.or(too_old) }
-}
-
-/// A time in the unit that suits it.
-pub fn time(seconds: f64) -> String {
-    let (value, unit) = match seconds {
-        0.0 => return "0 s".to_owned(),
-        seconds if seconds < 1e-3 => (seconds * 1e6, "µs"),
-        seconds if seconds < 1.0 => (seconds * 1e3, "ms"),
-        seconds => (seconds, "s"),
-    };
-    if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
 }
 
 #[cfg(test)]
@@ -224,6 +225,14 @@ mod tests {
         );
         let calls = batch(&sweep(50.0, 2.0), None, Mode::Await, Some(Duration::from_micros(800)));
         assert_eq!((calls.batch, calls.unmet), (100, None));
+    }
+
+    #[test]
+    fn a_buffer_has_room_for_a_second_and_for_its_batches() {
+        assert_eq!(room(1e6, 4 << 20), 16 << 20);
+        assert_eq!(room(3e7, 4 << 20), 32 << 20);
+        assert_eq!(room(1e9, 4 << 20), 64 << 20);
+        assert_eq!(room(1e9, 16 << 20), 64 << 20);
     }
 
     fn lingers(delays: &[(u64, f64, u64)]) -> Lingers {

@@ -1,6 +1,7 @@
 //! A table, copied beside its database with all that it needs, so that it can be written to.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use forebay::rusqlite::types::{ToSqlOutput, ValueRef};
@@ -45,8 +46,6 @@ pub struct TableChoice {
     pub writing: Writing,
     /// Rows that are written over and over.
     pub keys: u32,
-    /// Who writes them; as far as there are enough rows, each has as many.
-    pub workers: u32,
     /// Where the copy is made; `None` for the folder that the database is in.
     pub folder: Option<PathBuf>,
 }
@@ -101,6 +100,7 @@ impl TableCopy {
         let Sampled { target, keys, row_bytes, notes: of_sample } =
             sample::take(&to, &table, choice, &folder.path().join("sample.db"), stop)?;
         notes.extend(of_sample);
+        notes.extend(elsewhere(name, folder.path()));
         let failed = |error: &dyn std::fmt::Display| Error::of_file("finish", &database, error);
         let rows = count(&to, &table.name).map_err(|error| failed(&error))?;
         to.close().map_err(|(_, error)| failed(&error))?;
@@ -220,6 +220,14 @@ fn place(choice: &TableChoice) -> Result<PathBuf> {
     let real = fs::canonicalize(&choice.database)
         .map_err(|error| Error::of_file("find", &choice.database, &error))?;
     Ok(real.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned))
+}
+
+/// What to know of a copy that is on another filesystem.
+fn elsewhere(database: &Path, folder: &Path) -> Option<String> {
+    let device = |path: &Path| fs::metadata(path).map(|file| file.dev()).ok();
+    (device(database) != device(folder)).then(|| {
+        "the copy is on another filesystem than its database, whose disk may be faster or slower".to_owned()
+    })
 }
 
 /// Makes the folder, if there is room in it.

@@ -7,10 +7,13 @@ mod advice;
 mod copy;
 mod fit;
 mod linger;
+mod page;
 mod sample;
 mod schema;
 mod source;
 mod sweep;
+mod table;
+mod tell;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -18,7 +21,7 @@ use std::time::{Duration, SystemTime};
 use forebay_trial::{Mode, Synchronous};
 use serde::{Deserialize, Serialize};
 
-pub use advice::{Advice, time};
+pub use advice::Advice;
 pub(crate) use copy::count;
 pub use copy::{TableChoice, TableCopy, Writing};
 pub use fit::Fit;
@@ -37,6 +40,9 @@ use crate::workload::{RowKind, Workload};
 pub const FORMAT: &str = "forebay-tune";
 /// Its version: a field that changes its meaning, or goes, makes a new one.
 pub const VERSION: u32 = 1;
+
+/// Threads that keep a rate at the most.
+const PACED: u32 = 4;
 
 /// What to find out.
 #[derive(Debug, Clone)]
@@ -147,13 +153,14 @@ impl TunePlan {
         self.trial(None, self.time).check_trials()
     }
 
-    /// The plan of one trial.
+    /// The plan of one trial. With a rate, few threads keep it for all workers: where nobody waits it makes no difference
+    /// to the buffer, and waking many up would take more time than what is measured.
     fn trial(&self, rate: Option<f64>, time: Duration) -> Plan {
         Plan {
             workload: Workload::Table(Arc::clone(&self.table)),
             row: RowKind::Thin,
             modes: vec![self.mode],
-            workers: self.workers,
+            workers: rate.map_or(self.workers, |_| self.workers.min(PACED)),
             kind: forebay_trial::WorkerKind::Threads,
             synchronous: self.synchronous,
             rate,

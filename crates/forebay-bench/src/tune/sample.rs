@@ -44,7 +44,8 @@ pub(super) fn take(
         .filter_map(|name| columns.iter().find(|column| column.name == *name))
         .collect();
     let there = count(copy, &table.name).map_err(failed)?;
-    let wanted = whole_shares(choice.keys, choice.workers, there);
+    let keys_wanted = u64::from(choice.keys.max(1));
+    let wanted = if there == 0 { keys_wanted } else { keys_wanted.min(there) };
     let mut rows = match there {
         0 => made_up(copy, table, &written, wanted).map_err(failed)?,
         _ => spread(copy, &target, there, wanted).map_err(failed)?,
@@ -138,13 +139,6 @@ fn insert(copy: &Connection, table: &Table, columns: &[Column]) -> Result<Target
         )));
     }
     Ok(Target::new(&table.name, &names, &[]))
-}
-
-/// So many rows that all workers have equal shares, if there are enough for one each.
-fn whole_shares(keys: u32, workers: u32, there: u64) -> u64 {
-    let (keys, workers) = (u64::from(keys.max(1)), u64::from(workers.max(1)));
-    let keys = if there == 0 { keys } else { keys.min(there) };
-    if keys < workers { keys } else { keys - keys % workers }
 }
 
 /// Rows from all over the table.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::copy::Writing;
 use super::fit::Fit;
 use super::{TuneEvent, TunePlan};
-use crate::contender::{Contender, Program, config};
+use crate::contender::{Contender, Program};
 use crate::contenders::watch::Watched;
 use crate::error::{Error, Result};
 use crate::program::Stop;
@@ -23,6 +23,12 @@ use crate::verify::verify_count;
 const BATCHES: [usize; 12] = [1, 2, 5, 10, 20, 50, 100, 200, 400, 1_000, 2_000, 4_000];
 /// Bytes of a batch at the most: a quarter of these is what a default buffer lets a batch have.
 const MAX_BATCH_BYTES: usize = 16 << 20;
+/// Batches that the buffer of a trial has room for, more or less.
+const BATCHES_HELD: usize = 8;
+/// Transactions that a trial sees at the least, from the second round on.
+const TRANSACTIONS: u32 = 8;
+/// Unless it took longer than this.
+const MAX_TIME: Duration = Duration::from_secs(2);
 /// What a trial takes beside its time.
 pub(super) const AROUND: Duration = Duration::from_millis(60);
 
@@ -91,12 +97,15 @@ pub(super) struct Setting {
     pub(super) time: Duration,
 }
 
-/// Settings of a buffer for batches of this size. It holds some 40 of them, so that a trial ends soon after its time.
+/// Settings of a buffer for batches of this size. It holds few of them, so that a trial ends soon after its time.
 pub(super) fn settings(plan: &TunePlan, batch: usize) -> Config {
     let size = plan.table.row_size();
-    let config = config(Some(batch), size);
-    let bytes = config.max_batch_bytes.max(2 * batch * size.0).min(config.max_buffer_bytes / 4);
-    Config { max_batch_bytes: bytes, ..config }
+    let config = Config { batch_size: batch, max_transaction_rows: batch, ..Config::default() };
+    let room = (BATCHES_HELD * batch * size.0).max(768 * batch).max(256 * 1024);
+    let max_buffer_bytes = config.max_buffer_bytes.min(room);
+    let bytes = config.max_batch_bytes.max(2 * batch * size.0).min(max_buffer_bytes / 4);
+    let max_row_bytes = config.max_row_bytes.min(max_buffer_bytes / 4);
+    Config { max_batch_bytes: bytes, max_buffer_bytes, max_row_bytes, ..config }
 }
 
 /// Runs trials of all settings, in rounds. Gives those of each.
@@ -122,7 +131,11 @@ pub(super) fn rounds(
                 contender = contender.watched();
             }
             let database = database(plan)?;
-            let plan = plan.trial(rate, *time);
+            let time = match (rate, trials[place].first()) {
+                (None, Some(first)) => (*time).max(transactions(first)),
+                _ => *time,
+            };
+            let plan = plan.trial(rate, time);
             trials[place].push(trial::measure(
                 &plan,
                 &contender,
@@ -135,6 +148,12 @@ pub(super) fn rounds(
         }
     }
     Ok(trials)
+}
+
+/// The time of a few transactions like those of a trial.
+fn transactions(trial: &Trial) -> Duration {
+    let one = rows_per_transaction(trial) / rate(trial);
+    Duration::try_from_secs_f64(one * f64::from(TRANSACTIONS)).unwrap_or(MAX_TIME).min(MAX_TIME)
 }
 
 /// The database of a trial: the copy itself where rows are written back, which leaves it as large as it is, else one

@@ -51,7 +51,7 @@ pub use outcome::{Answer, Failed, Outcome, Ready, Report, Written};
 pub use request::{
     Mode, PROTOCOL, Request, Rows, Settings, Synchronous, Target, WorkerKind, Workers,
 };
-pub use rows::{Cursor, Row, Topics};
+pub use rows::{Cursor, Row, Topics, stride};
 pub use serve::{Start, serve};
 pub use tally::Tally;
 #[cfg(feature = "tasks")]

@@ -97,7 +97,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-fn stride(share: u64) -> u64 {
+/// How far apart in a cycle of `share` places two neighbours in time are: about 0.618 of it, with no divisor in common.
+pub fn stride(share: u64) -> u64 {
     let nearest = (share as f64 * 0.618).round() as u64;
     (nearest.max(1)..).find(|&stride| coprime(stride, share)).unwrap_or(1) % share.max(2)
 }

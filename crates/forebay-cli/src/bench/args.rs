@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 
 use crate::args::Durability;
@@ -19,6 +20,22 @@ pub struct Bench {
     /// added, with one index beside the key. mixed: as hot, while 8 readers query.
     #[arg(long, value_name = "NAME", default_value = "hot")]
     pub workload: String,
+
+    /// Write rows of a table of this database, in a copy, instead of a workload; with --table
+    #[arg(long, value_name = "DATABASE", requires = "table", conflicts_with_all = ["workload", "fat"])]
+    pub db: Option<PathBuf>,
+
+    /// The table of --db whose rows are written back by their key
+    #[arg(long, value_name = "TABLE", requires = "db", value_parser = NonEmptyStringValueParser::new())]
+    pub table: Option<String>,
+
+    /// Insert the table's rows once more instead
+    #[arg(long, requires = "db")]
+    pub insert: bool,
+
+    /// Rows of the table that are written over and over [default: 400]
+    #[arg(long, value_name = "N", requires = "db", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub keys: Option<u32>,
 
     /// Whether workers wait for their commits [default: both, by turns]
     #[arg(long, value_name = "MODE")]
@@ -70,9 +87,9 @@ pub struct Bench {
     #[arg(long)]
     pub quick: bool,
 
-    /// Where the databases are made, and removed: on the disk that is measured
-    #[arg(long, value_name = "FOLDER", default_value = ".")]
-    pub dir: PathBuf,
+    /// Where the databases are made, and removed: on the disk that is measured [default: this folder, or that of --db]
+    #[arg(long, value_name = "FOLDER")]
+    pub dir: Option<PathBuf>,
 
     /// Keep the results as JSON, with every round
     #[arg(long, value_name = "FILE|-")]

@@ -4,6 +4,8 @@ pub mod args;
 mod outputs;
 mod plan;
 
+pub(crate) use plan::own_program;
+
 use std::io;
 
 use forebay_bench::results::Verdict;
@@ -22,18 +24,23 @@ use outputs::Outputs;
 ///
 /// When it cannot be run, when a contender could not be, or when its results cannot be kept.
 pub fn run(args: &Bench, screen: &Screen) -> Result<Exit> {
-    let own = plan::own_program()?;
-    let plan = plan::plan(args, &own)?;
-    let thresholds = args.fail_below.iter().map(|text| Threshold::parse(text, &plan));
-    let thresholds = thresholds.collect::<forebay_bench::Result<Vec<_>>>()?;
-    let outputs = Outputs::open(args)?;
+    let own = own_program()?;
     let stop = Stop::default();
     let stopper = stop.clone();
-    let at_once = "a folder .forebay-bench-… may be left in --dir, and files without results";
+    let at_once = "a folder .forebay-… may be left in --dir (or beside --db), and files without results";
     let signalled = signals::watch(screen, at_once, move || {
         stopper.stop();
         true
     })?;
+    let plan = match plan::plan(args, &own, screen, &stop) {
+        Err(_) if stop.is_stopped() => {
+            return Ok(signalled.signal_on_its_way().map_or(Exit::Failed, Exit::Interrupted));
+        }
+        plan => plan?,
+    };
+    let thresholds = args.fail_below.iter().map(|text| Threshold::parse(text, &plan));
+    let thresholds = thresholds.collect::<forebay_bench::Result<Vec<_>>>()?;
+    let outputs = Outputs::open(args)?;
     let mut tell = |event: Event| match event {
         Event::Begins { round, done, of, contender, mode } => {
             screen.step(

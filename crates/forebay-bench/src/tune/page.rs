@@ -1,0 +1,116 @@
+//! What tuning has shown, as charts and one page.
+
+use super::{BatchPoint, LingerPoint, Tuning};
+use crate::error::Result;
+use crate::report::chart::{Axis, Line, Lines, Scale, Series, Tone, Unit};
+
+/// Of the page, in light and dark.
+const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;\
+                     margin:2rem auto;padding:0 1rem}pre{overflow-x:auto;font-size:13px}svg{max-width:100%;height:auto}";
+
+impl Tuning {
+    /// Files of a folder that shows it all: charts and `index.html`, which holds them.
+    ///
+    /// # Errors
+    ///
+    /// When a chart cannot be drawn.
+    pub fn files(&self) -> Result<Vec<(&'static str, String)>> {
+        let mut files = vec![("rates.svg", self.rates()?)];
+        if self.batches.iter().any(|point| point.latency.p99.is_some()) {
+            files.push(("latency.svg", self.latency()?));
+        }
+        if let Some(lingers) = &self.lingers {
+            files.push(("linger.svg", delays(&lingers.points)?));
+        }
+        let page = self.page(&files);
+        files.push(("index.html", page));
+        Ok(files)
+    }
+
+    fn series(&self, y: impl Fn(&BatchPoint) -> Option<f64>) -> Vec<(f64, f64)> {
+        self.batches.iter().filter_map(|point| Some((point.batch as f64, y(point)?))).collect()
+    }
+
+    fn rates(&self) -> Result<String> {
+        let measured = self.series(|point| Some(point.rows_per_second.median));
+        let mut series = vec![Series::new("measured", measured, Tone::Forebay, Line::Solid)];
+        if self.fit.as_ref().is_some_and(|fit| fit.poor.is_none()) {
+            let model =
+                self.series(|point| Some(point.rows_per_transaction / point.model_seconds?));
+            series.push(Series::new("model", model, Tone::Other, Line::Bare));
+        }
+        Lines {
+            title: "Rows/s by batch size".to_owned(),
+            x: batches(),
+            y: Axis::new("rows/s", Scale::Log, Unit::Count),
+            series,
+        }
+        .svg()
+    }
+
+    fn latency(&self) -> Result<String> {
+        let p50 = self.series(|point| point.latency.p50);
+        let p99 = self.series(|point| point.latency.p99);
+        Lines {
+            title: "How long a call takes, by batch size".to_owned(),
+            x: batches(),
+            y: Axis::new("time of a call", Scale::Log, Unit::Seconds),
+            series: vec![
+                Series::new("p50", p50, Tone::Forebay, Line::Solid),
+                Series::new("p99", p99, Tone::Forebay, Line::Dashed),
+            ],
+        }
+        .svg()
+    }
+
+    fn page(&self, charts: &[(&'static str, String)]) -> String {
+        let mut page = format!(
+            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
+             content=\"width=device-width\"><title>forebay tune: {0}</title><style>{STYLE}</style>\n\
+             <h1>forebay tune: {0}</h1>\n<p>{1}; {2} workers, {3}; {4} rounds of {5} s, on {6}.</p>\n",
+            text(&self.table),
+            text(&self.workload),
+            self.workers,
+            self.mode.name(),
+            self.rounds,
+            self.seconds,
+            text(&self.disk.filesystem)
+        );
+        let notes = self.notes.iter().map(|note| format!("Note: {note}."));
+        for sentence in notes.chain(self.sentences()) {
+            page += &format!("<p>{}</p>\n", text(&sentence));
+        }
+        for (_, chart) in charts {
+            page += &format!("<figure>{chart}</figure>\n");
+        }
+        for table in [Some(self.batch_table()), self.linger_table()].into_iter().flatten() {
+            page += &format!("<pre>{}</pre>\n", text(&table));
+        }
+        page + "</html>\n"
+    }
+}
+
+fn batches() -> Axis {
+    Axis::new("rows in a batch", Scale::Log, Unit::Count)
+}
+
+fn delays(points: &[LingerPoint]) -> Result<String> {
+    let of = |y: &dyn Fn(&LingerPoint) -> Option<f64>| -> Vec<(f64, f64)> {
+        points.iter().filter_map(|point| Some((point.linger_seconds, y(point)?))).collect()
+    };
+    Lines {
+        title: "How old a row gets before its commit, by linger".to_owned(),
+        x: Axis::new("linger", Scale::Linear, Unit::Seconds),
+        y: Axis::new("age", Scale::Log, Unit::Seconds),
+        series: vec![
+            Series::new("p50", of(&|point| point.delay.p50), Tone::Forebay, Line::Solid),
+            Series::new("p99", of(&|point| point.delay.p99), Tone::Forebay, Line::Dashed),
+        ],
+    }
+    .svg()
+}
+
+/// A text as it stands in HTML.
+fn text(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

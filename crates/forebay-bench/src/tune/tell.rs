@@ -1,0 +1,156 @@
+//! What tuning has shown, in sentences.
+
+use forebay_trial::Mode;
+
+use super::table::linger as told_linger;
+use super::{BatchPoint, Lingers, Tuning};
+use crate::host;
+use crate::report::units::{grouped, number, time};
+
+impl Tuning {
+    /// What a reader takes away. Each is only said where the figures say it.
+    pub fn sentences(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        if host::is_memory(&self.disk) {
+            told.push(format!(
+                "The copy lay in memory ({}), where flushes cost nothing: name a folder on a disk with --dir.",
+                self.disk.filesystem
+            ));
+        }
+        told.extend(self.knee());
+        told.extend(self.choice());
+        match self.mode {
+            Mode::Push => {
+                told.extend(self.lingers.as_ref().map(|lingers| self.of_lingers(lingers)));
+            }
+            Mode::Await => {
+                told.extend(self.waiting());
+                told.push(
+                    "Linger does not matter where all wait: it is left at its default.".to_owned(),
+                );
+            }
+        }
+        if let Some(unmet) = &self.advice.unmet {
+            told.push(format!("The budget cannot be kept: {unmet}. What follows is the fastest."));
+        }
+        told
+    }
+
+    fn knee(&self) -> Option<String> {
+        let fit = self.fit.as_ref()?;
+        Some(match &fit.poor {
+            None => format!(
+                "A transaction takes {} and {} more for each row: from {} rows on it is worth nine tenths of {} rows/s, \
+                 which no batch surpasses.",
+                time(fit.fixed_seconds),
+                time(fit.row_seconds),
+                grouped(fit.rows_for(0.9).ceil()),
+                grouped(fit.plateau())
+            ),
+            Some(why) => format!(
+                "There is no knee: the model (a time for each transaction, and one for each row) does not hold, {why}."
+            ),
+        })
+    }
+
+    fn choice(&self) -> Option<String> {
+        let chosen = self.chosen()?;
+        let best = self.best_rate();
+        let rate = chosen.rows_per_second.median;
+        let fastest = self
+            .batches
+            .iter()
+            .max_by(|a, b| a.rows_per_second.median.total_cmp(&b.rows_per_second.median))?;
+        let (batch, of) = (grouped(chosen.batch as f64), 100.0 * rate / best);
+        Some(if fastest.batch == chosen.batch {
+            format!("Batches of {batch} are the fastest: {} rows/s.", grouped(rate))
+        } else {
+            format!(
+                "Batches of {batch} come to {} rows/s, {of:.0} % of what batches of {} come to.",
+                grouped(rate),
+                grouped(fastest.batch as f64)
+            )
+        })
+    }
+
+    /// The figures of the batch size that was chosen.
+    fn chosen(&self) -> Option<&BatchPoint> {
+        self.batches.iter().find(|point| point.batch == self.advice.config.batch_size)
+    }
+
+    /// Why batches do not fill where workers wait.
+    fn waiting(&self) -> Option<String> {
+        let workers = self.workers as usize;
+        let large = self.batches.iter().find(|point| point.batch > workers)?;
+        let due = large.triggers;
+        let all = due.count + due.bytes + due.linger + due.receipt;
+        (due.receipt > all / 2).then(|| {
+            format!(
+                "A batch of {} cannot fill with {} that wait: whoever waits is never made to linger, so batches are what \
+                 gathers during a commit, {} rows on average here. Of {} times that rows were due, {} were for somebody \
+                 who waited.",
+                grouped(large.batch as f64),
+                count(workers),
+                number(large.rows_per_transaction),
+                grouped(all as f64),
+                grouped(due.receipt as f64)
+            )
+        })
+    }
+
+    fn of_lingers(&self, lingers: &Lingers) -> String {
+        let rate = grouped(lingers.rate);
+        let linger = self.advice.config.linger.as_secs_f64();
+        let mut told = format!("Lingers were compared with {rate} rows in each second.");
+        let came = lingers
+            .points
+            .iter()
+            .map(|point| point.rows_per_second.median)
+            .fold(f64::INFINITY, f64::min);
+        if came < 0.9 * lingers.rate {
+            told += &format!(" The workers came to {} only.", grouped(came));
+        }
+        let at = |seconds: f64| {
+            lingers.points.iter().find(|point| (point.linger_seconds - seconds).abs() < 1e-9)
+        };
+        if let (Some(chosen), Some(zero)) = (at(linger), at(0.0))
+            && let Some(p99) = chosen.delay.p99
+        {
+            told += &format!(
+                " With a linger of {} 99 of 100 rows are committed within {}",
+                told_linger(linger),
+                time(p99)
+            );
+            told += &match linger > 0.0 {
+                true => format!(
+                    ", in {} transactions a second instead of {}.",
+                    number(chosen.transactions_per_second.median),
+                    number(zero.transactions_per_second.median)
+                ),
+                false => ".".to_owned(),
+            };
+        }
+        let filled = lingers
+            .points
+            .iter()
+            .find(|point| point.linger_seconds > 0.0 && point.is_filled_before());
+        if let Some(first) = filled {
+            told += &format!(
+                " At that pace a batch of {} is full after {}, before a linger of {} is over: a longer one is felt only \
+                 where fewer rows come.",
+                grouped(lingers.batch as f64),
+                time(lingers.batch as f64 / lingers.rate),
+                time(first.linger_seconds)
+            );
+        }
+        told
+    }
+}
+
+fn count(workers: usize) -> String {
+    if workers == 1 {
+        "1 worker".to_owned()
+    } else {
+        format!("{} workers", grouped(workers as f64))
+    }
+}

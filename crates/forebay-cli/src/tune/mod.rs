@@ -1,0 +1,161 @@
+//! `forebay tune`: copies a table, tries settings on it, and prints those that suit it.
+
+pub mod args;
+mod settings;
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_bench::tune::{TableChoice, TableCopy, TuneEvent, TunePlan, Tuning, Writing, tune};
+use forebay_bench::{Mode, Stop};
+
+use crate::bench;
+use crate::failure::{Exit, Failure, Result, because};
+use crate::screen::Screen;
+use crate::signals::{self, Signalled};
+use crate::words::grouped;
+use args::Tune;
+
+/// Rounds and seconds of the sweep.
+const USUAL: (u32, f64) = (5, 0.15);
+/// The same of a look.
+const QUICK: (u32, f64) = (3, 0.05);
+/// What 99 of 100 rows stay within, where nobody waits and nothing else is said.
+const PUSH_BUDGET: Duration = Duration::from_millis(100);
+
+/// Finds settings for a table.
+///
+/// # Errors
+///
+/// When the table cannot be copied or written to, or the settings cannot be printed.
+pub fn run(args: &Tune, screen: &Screen) -> Result<Exit> {
+    let stop = Stop::default();
+    let stopper = stop.clone();
+    let signalled = signals::heed(move || stopper.stop())?;
+    let ended = found(args, screen, &stop);
+    screen.end_progress();
+    // A signal at a terminal also ends the programs of trials, whose failure is none then.
+    match (ended, signal(&stop, &signalled)) {
+        (Err(_), Some(signal)) => {
+            screen.line("stopped: the copy is removed, and there are no settings");
+            Ok(Exit::Interrupted(signal))
+        }
+        (ended, _) => ended,
+    }
+}
+
+fn signal(stop: &Stop, signalled: &Signalled) -> Option<i32> {
+    if stop.is_stopped() { signalled.signal_on_its_way() } else { signalled.signal() }
+}
+
+fn found(args: &Tune, screen: &Screen, stop: &Stop) -> Result<Exit> {
+    let (rounds, seconds) = if args.quick { QUICK } else { USUAL };
+    let seconds = args.seconds.unwrap_or(seconds);
+    let time = Duration::try_from_secs_f64(seconds)
+        .map_err(|error| Failure::of_arguments(format!("--seconds {seconds}: {error}")))?;
+    let own = bench::own_program()?;
+    if let Some(folder) = &args.output {
+        fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
+    }
+    let choice = TableChoice {
+        database: args.db.clone(),
+        table: args.table.clone(),
+        writing: if args.insert { Writing::Insert } else { Writing::Upsert },
+        keys: args.keys,
+        folder: args.dir.clone(),
+    };
+    let copy = copy(&choice, screen, stop)?;
+    let mode = if args.r#await { Mode::Await } else { Mode::Push };
+    let plan = TunePlan {
+        table: copy,
+        mode,
+        workers: args.workers,
+        synchronous: args.durability.into(),
+        budget: args.p99.or((mode == Mode::Push).then_some(PUSH_BUDGET)),
+        rate: args.rate,
+        rounds: args.rounds.unwrap_or(rounds),
+        time,
+        seed: args.seed,
+    };
+    let tuning = tune(&plan, &own, stop, &mut |event| tell(screen, event))?;
+    drop(plan);
+    screen.end_progress();
+    show(&tuning, screen);
+    if let Some(folder) = &args.output {
+        keep(&tuning, folder)?;
+    }
+    let text = settings::toml(&tuning);
+    io::stdout()
+        .write_all(text.as_bytes())
+        .map_err(|error| Failure::new(format!("cannot write to standard output: {error}")))?;
+    Ok(if tuning.advice.unmet.is_some() { Exit::Missed } else { Exit::Success })
+}
+
+/// Copies a table, and says so.
+pub(crate) fn copy(choice: &TableChoice, screen: &Screen, stop: &Stop) -> Result<Arc<TableCopy>> {
+    let copy = TableCopy::make(choice, stop)?;
+    for note in copy.notes() {
+        screen.line(format!("note: {note}"));
+    }
+    screen.line(format!(
+        "copied {} with {} rows; its database is only read",
+        copy.table(),
+        grouped(copy.rows())
+    ));
+    Ok(Arc::new(copy))
+}
+
+fn tell(screen: &Screen, event: TuneEvent) {
+    match event {
+        TuneEvent::Begins { what, settings, estimate } => {
+            screen.line(format!(
+                "trying {settings} {what}, about {:.0} s",
+                estimate.as_secs_f64().ceil()
+            ));
+        }
+        TuneEvent::Trial { done, of, name } => screen.step(done, of, name),
+    }
+}
+
+/// The figures and what follows from them, for people.
+fn show(tuning: &Tuning, screen: &Screen) {
+    let how = match tuning.mode {
+        Mode::Push => "nobody waits for commits",
+        Mode::Await => "each waits for its own commit",
+    };
+    screen.line(format!(
+        "\n{}\n{} workers, {how}; {} rounds of {} s, on {}\n\n{}",
+        tuning.workload,
+        tuning.workers,
+        tuning.rounds,
+        tuning.seconds,
+        tuning.disk.filesystem,
+        tuning.batch_table()
+    ));
+    if let Some(table) = tuning.linger_table() {
+        screen.line(table);
+    }
+    for sentence in tuning.sentences() {
+        screen.line(format!("{sentence}\n"));
+    }
+}
+
+/// Keeps figures, charts and page.
+fn keep(tuning: &Tuning, folder: &Path) -> Result<()> {
+    let json =
+        serde_json::to_string_pretty(tuning).map_err(|error| Failure::new(error.to_string()))?;
+    let mut files = tuning.files()?;
+    files.push(("tuning.json", json));
+    for (name, text) in files {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(|error| unwritable(&path, &error))?;
+    }
+    Ok(())
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("cannot write {}: {}", path.display(), because(error)))
+}
