@@ -47,9 +47,8 @@ pub(crate) fn run(
     let journal_mode = contender.journal_mode();
     let database =
         scratch.database(journal_mode, |path| plan.workload.make(plan.row, path, journal_mode))?;
-    let workers = if contender.is_alone() { 1 } else { plan.workers };
     let mut trial = measure(plan, contender, mode, own, &database, stop)?;
-    trial.void = check(plan, workers, &database, &trial.outcome)?;
+    trial.void = check(plan, &database, &trial.outcome)?;
     scratch.clear()?;
     Ok(trial)
 }
@@ -141,7 +140,8 @@ fn together(outcomes: Vec<Outcome>) -> Option<Outcome> {
     })
 }
 
-fn check(plan: &Plan, workers: u32, database: &Path, outcome: &Outcome) -> Result<Option<String>> {
+fn check(plan: &Plan, database: &Path, outcome: &Outcome) -> Result<Option<String>> {
+    let workers = plan.workers;
     if outcome.acknowledged.len() != workers as usize {
         return Ok(Some(format!(
             "{workers} workers were asked for, and {} have answered",

@@ -27,7 +27,8 @@ pub fn run(args: &Bench, screen: &Screen) -> Result<Exit> {
     let own = own_program()?;
     let stop = Stop::default();
     let stopper = stop.clone();
-    let at_once = "a folder .forebay-… may be left in --dir (or beside --db), and files without results";
+    let at_once =
+        "a folder .forebay-… may be left in --dir (or beside --db), and files without results";
     let signalled = signals::watch(screen, at_once, move || {
         stopper.stop();
         true

@@ -38,7 +38,7 @@ pub struct Tune {
 
     /// What 99 of 100 rows must stay within, from being handed over to being committed, such as 20ms [default: 100ms,
     /// with --await none]
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = budget)]
     pub p99: Option<Duration>,
 
     /// Insert new rows instead of writing rows back by their key
@@ -80,6 +80,14 @@ pub struct Tune {
     /// Of which the order in each round is made
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+}
+
+fn budget(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(budget) if budget.is_zero() => Err("it must be more than 0".to_owned()),
+        Ok(budget) => Ok(budget),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {
