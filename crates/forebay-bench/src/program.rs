@@ -133,8 +133,12 @@ impl Running {
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     let words = self.last_words();
+                    let status = self
+                        .child
+                        .wait()
+                        .map_or_else(|_| String::new(), |status| format!(" ({status})"));
                     return Err(Error::new(format!(
-                        "{} has ended without an answer{words}",
+                        "{} has ended without an answer{status}{words}",
                         self.name
                     )));
                 }
