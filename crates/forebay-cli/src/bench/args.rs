@@ -79,7 +79,7 @@ pub struct Bench {
     #[arg(long, value_name = "N")]
     pub rounds: Option<u32>,
 
-    /// How long each trial is measured [default: 0.25]
+    /// How long each trial is measured [default: 0.15]
     #[arg(long, value_name = "SECONDS")]
     pub seconds: Option<f64>,
 
