@@ -8,9 +8,10 @@ use forebay_trial::Mode;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::report::units;
 
-/// The ceiling that contenders without a batch size are compared with.
-pub(crate) const LIMIT: &str = "limit@400";
+/// Rows in the transactions of the ceiling that contenders without a batch size are compared with.
+const LIMIT: usize = 400;
 /// The one that all are compared with.
 pub(crate) const DIRECT: &str = "direct";
 /// Batch sizes of the default run.
@@ -42,6 +43,8 @@ pub struct Contender {
     pub(crate) description: String,
     /// Rows in each transaction at the most, where that is fixed.
     pub(crate) batch: Option<usize>,
+    /// Rows in the transactions of the limit that it is compared with, if there is a fair one.
+    pub(crate) limit: Option<usize>,
     /// Which one it is to its program.
     pub(crate) kind: String,
     pub(crate) program: Program,
@@ -74,6 +77,7 @@ impl Contender {
             name: name.to_owned(),
             description,
             batch,
+            limit: batch.or(Some(LIMIT)),
             kind: kind.to_owned(),
             program: own.clone(),
             options,
@@ -93,7 +97,7 @@ impl Contender {
         let batch = batch.map(|batch| batch_size(name, batch)).transpose()?;
         match (kind, batch) {
             ("limit", batch) if !coalesce => {
-                let batch = batch.unwrap_or(400);
+                let batch = batch.unwrap_or(LIMIT);
                 let what = format!("one thread, no queue, {batch} rows in a transaction, by hand");
                 let mut limit =
                     contender(kind, what, Some(batch), json!({ "batch": batch }), false);
@@ -101,13 +105,21 @@ impl Contender {
                 Ok(limit)
             }
             ("forebay", batch) => {
-                let merged = if coalesce { ", rows with one key merged" } else { "" };
-                let what = match batch {
-                    Some(batch) => format!("the buffer, {batch} rows in a transaction{merged}"),
-                    None => format!("the buffer, batches from 400 grow to 4,000 rows{merged}"),
+                let config = batch.map_or_else(Config::default, |batch| config(batch, row));
+                let mut what = match batch {
+                    Some(batch) => format!("the buffer, {batch} rows in a transaction"),
+                    None => format!(
+                        "the buffer with its defaults, batches from {} grow to {} rows",
+                        config.batch_size, config.max_transaction_rows
+                    ),
                 };
-                let options = json!({ "config": config(batch, row), "coalesce": coalesce });
-                Ok(contender(kind, what, batch, options, true))
+                what += &format!(", room for {}", units::bytes(config.max_buffer_bytes as f64));
+                let rows = (!coalesce).then_some(config.max_transaction_rows);
+                if coalesce {
+                    what += ", rows with one key merged, and all of them counted";
+                }
+                let options = json!({ "config": config, "coalesce": coalesce });
+                Ok(Self { limit: rows, ..contender(kind, what, batch, options, true) })
             }
             _ => Err(unknown(name)),
         }
@@ -119,10 +131,14 @@ impl Contender {
         Self {
             name: name.to_owned(),
             description: format!(
-                "the buffer, batches from {} grow to {} rows, linger {:?}",
-                config.batch_size, config.max_transaction_rows, config.linger
+                "the buffer, batches from {} grow to {} rows, linger {:?}, room for {}",
+                config.batch_size,
+                config.max_transaction_rows,
+                config.linger,
+                units::bytes(config.max_buffer_bytes as f64)
             ),
             batch: (config.batch_size == config.max_transaction_rows).then_some(config.batch_size),
+            limit: Some(config.max_transaction_rows),
             kind: "forebay".to_owned(),
             program: own.clone(),
             options: json!({ "config": config }),
@@ -138,16 +154,26 @@ impl Contender {
     }
 
     /// A program of somebody else's that speaks the protocol of a trial.
-    pub fn rival(name: &str, program: Program) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// When it is a name of forebay's own.
+    pub fn rival(name: &str, program: Program) -> Result<Self> {
+        if name.is_empty() || Self::named(name, &program, RowSize(0)).is_ok() {
+            return Err(Error::of_arguments(format!(
+                "a rival cannot be called {name:?}: choose a name that no contender of forebay's has"
+            )));
+        }
+        Ok(Self {
             name: name.to_owned(),
             description: "a program of its own".to_owned(),
             batch: None,
+            limit: Some(LIMIT),
             kind: name.to_owned(),
             program,
             options: Value::Null,
             returns_early: true,
-        }
+        })
     }
 
     /// Its name.
@@ -170,26 +196,21 @@ impl Contender {
         if self.returns_early { vec![mode] } else { modes.to_vec() }
     }
 
-    /// The limit that it is compared with.
-    pub(crate) fn limit(&self) -> String {
-        self.batch.map_or_else(|| LIMIT.to_owned(), |batch| format!("limit@{batch}"))
+    /// The limit that it is compared with: one thread whose transactions are as large as its own.
+    pub(crate) fn limit(&self) -> Option<String> {
+        self.limit.map(|batch| format!("limit@{batch}"))
     }
 }
 
-/// A buffer for batches of this size, or with the default ones. It holds about 40 batches, so that a trial ends soon
-/// after its time: what is in the buffer is written before its database is looked at.
-fn config(batch: Option<usize>, row: RowSize) -> Config {
+/// A buffer for batches of this size. It holds about 40 of them, so that a trial ends soon after its time: what is in the
+/// buffer is written before its database is looked at.
+fn config(batch: usize, row: RowSize) -> Config {
     let default = Config::default();
-    let (batch_size, max_transaction_rows) = match batch {
-        Some(batch) => (batch, batch),
-        None => (default.batch_size, default.max_transaction_rows),
-    };
-    let room = (40 * max_transaction_rows).max(2_000) * row.0;
-    let max_buffer_bytes =
-        room.clamp(256 * 1024, default.max_buffer_bytes).max(8 * 96 * max_transaction_rows);
+    let room = (40 * batch).max(2_000) * row.0;
+    let max_buffer_bytes = room.clamp(256 * 1024, default.max_buffer_bytes).max(8 * 96 * batch);
     Config {
-        batch_size,
-        max_transaction_rows,
+        batch_size: batch,
+        max_transaction_rows: batch,
         max_buffer_bytes,
         max_batch_bytes: default.max_batch_bytes.min(max_buffer_bytes / 4),
         max_row_bytes: default.max_row_bytes.min(max_buffer_bytes / 4),
@@ -245,5 +266,23 @@ mod tests {
         }
         assert_eq!(Contender::named("limit", &own(), RowSize(64)).unwrap().name(), "limit@400");
         assert!(Contender::named("forebay+coalesce", &own(), RowSize(64)).unwrap().batch.is_none());
+    }
+
+    #[test]
+    fn a_limit_has_transactions_of_the_same_size() {
+        let limit = |name| Contender::named(name, &own(), RowSize(64)).unwrap().limit();
+        assert_eq!(limit("forebay@10").unwrap(), "limit@10");
+        assert_eq!(limit("forebay").unwrap(), "limit@4000");
+        assert_eq!(limit("direct").unwrap(), "limit@400");
+        assert_eq!(limit("forebay@10+coalesce"), None);
+    }
+
+    #[test]
+    fn a_rival_has_a_name_of_its_own() {
+        for name in ["", "direct", "limit@7", "forebay"] {
+            let error = Contender::rival(name, own()).unwrap_err().to_string();
+            assert!(error.contains("choose a name"), "{error}");
+        }
+        assert_eq!(Contender::rival("sqlx", own()).unwrap().name(), "sqlx");
     }
 }

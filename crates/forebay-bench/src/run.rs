@@ -153,7 +153,12 @@ fn entries(plan: &Plan, places: &[Place<'_>], rounds: usize) -> Vec<Entry> {
                 verdict: place.verdict.clone(),
                 figures: (place.verdict == Verdict::Valid)
                     .then(|| {
-                        figures(place, reference(DIRECT), reference(&contender.limit()), rounds)
+                        figures(
+                            place,
+                            reference(DIRECT),
+                            contender.limit().as_deref().and_then(reference),
+                            rounds,
+                        )
                     })
                     .flatten(),
             });

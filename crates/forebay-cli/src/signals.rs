@@ -1,5 +1,6 @@
-//! Ctrl-C and SIGTERM: the first ends a command in good order, the second at once.
+//! Ctrl-C, SIGTERM and a terminal that goes: the first ends a command in good order, the second at once.
 
+use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,8 +45,8 @@ impl Signalled {
 /// When signals cannot be watched.
 pub fn heed(stop: impl Fn() + Send + 'static) -> Result<Signalled> {
     let failed = |error| Failure::new(format!("cannot watch for signals: {error}"));
-    let watched = [SIGINT, SIGTERM, SIGHUP];
-    let mut signals = Signals::new(watched).map_err(failed)?;
+    let watched = watched();
+    let mut signals = Signals::new(&watched).map_err(failed)?;
     let signalled = note(&watched).map_err(failed)?;
     let watcher = thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for _ in signals.forever() {
@@ -54,6 +55,24 @@ pub fn heed(stop: impl Fn() + Send + 'static) -> Result<Signalled> {
     });
     watcher.map_err(failed)?;
     Ok(signalled)
+}
+
+/// The signals that end a command: a terminal that goes is none when the command was started to outlive it, by `nohup`.
+fn watched() -> Vec<i32> {
+    let mut watched = vec![SIGINT, SIGTERM];
+    if !is_ignored(SIGHUP) {
+        watched.push(SIGHUP);
+    }
+    watched
+}
+
+/// Whether whoever started the command had it ignore a signal, as far as the system tells.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let bits = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let bits = bits.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok());
+    // The lowest bit is signal 1.
+    bits.is_some_and(|bits| bits >> (signal - 1) & 1 == 1)
 }
 
 /// Notes which of these signals has come.
@@ -77,8 +96,9 @@ pub fn watch(
     first: impl Fn() -> bool + Send + 'static,
 ) -> Result<Signalled> {
     let failed = |error| Failure::new(format!("cannot watch for signals: {error}"));
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(failed)?;
-    let signalled = note(&[SIGINT, SIGTERM]).map_err(failed)?;
+    let watched = watched();
+    let mut signals = Signals::new(&watched).map_err(failed)?;
+    let signalled = note(&watched).map_err(failed)?;
     let screen = screen.clone();
     let watcher = thread::Builder::new().name("signals".to_owned()).spawn(move || {
         let mut told = false;

@@ -60,7 +60,7 @@ pub(crate) mod tests {
         let mut contenders = Contender::usual(&own, RowKind::Thin.size());
         let results = results();
         contenders.retain(|contender| results.entry(Mode::Push, contender.name()).is_some());
-        let rivals = ["other", "broken"].map(|name| Contender::rival(name, own.clone()));
+        let rivals = ["other", "broken"].map(|name| Contender::rival(name, own.clone()).unwrap());
         contenders.extend(rivals);
         Plan {
             workload: Workload::Hot,

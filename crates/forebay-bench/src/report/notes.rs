@@ -1,5 +1,7 @@
 //! Notes below a table: what a reader would else get wrong.
 
+use std::collections::BTreeMap;
+
 use forebay_trial::Mode;
 
 use super::units::{grouped, listed};
@@ -29,7 +31,8 @@ pub(super) fn notes(results: &Results) -> Vec<String> {
     }
     if results.entries.iter().any(|entry| figures(entry).is_some_and(|of| of.limit.is_some())) {
         notes.push(
-            "of limit: against one thread that writes by hand, in batches of the same size, else of 400.".to_owned(),
+            "of limit: against one thread that writes by hand, in transactions of the same size (of 400 rows for contenders without batches)."
+                .to_owned(),
         );
     }
     let is_rare = |figures: &Figures| (1..SAMPLES_FOR_P999).contains(&figures.latency.samples);
@@ -109,12 +112,21 @@ fn locks(results: &Results) -> Vec<String> {
 
 /// Who could not be what the workers were meant to be.
 fn kinds(results: &Results) -> Vec<String> {
-    let other = |entry: &Entry| {
-        let kind = figures(entry)?.worker_kind;
-        let name = if kind == results.worker_kind { None } else { name(results, entry) };
-        name.map(|name| format!("{name}: its workers are {}.", kind.name()))
-    };
-    results.entries.iter().filter_map(other).collect()
+    let mut others: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for entry in &results.entries {
+        let Some(figures) = figures(entry) else { continue };
+        let kind = figures.worker_kind;
+        let names = others.entry(kind.name()).or_default();
+        if kind != results.worker_kind && !names.contains(&entry.contender.as_str()) {
+            names.push(&entry.contender);
+        }
+    }
+    let told = others.into_iter().filter(|(_, names)| !names.is_empty());
+    told.map(|(kind, names)| {
+        let whose = if names.len() == 1 { "Its workers" } else { "Their workers" };
+        format!("{whose} are {kind}: {}.", listed(&names))
+    })
+    .collect()
 }
 
 /// Who committed nothing within the time of a trial.
@@ -144,7 +156,7 @@ mod tests {
         let notes = notes(&results);
         let told = |what: &str| notes.iter().filter(|note| note.contains(what)).count();
         assert_eq!(told("rollback, push: in a round no transaction ended in time"), 1, "{notes:?}");
-        assert_eq!(told("rollback, push: its workers are tasks"), 1, "{notes:?}");
+        assert_eq!(told("Its workers are tasks: rollback."), 1, "{notes:?}");
         assert_eq!((told("other is void: key 7"), told("broken failed in await: ")), (1, 1));
         assert_eq!(told("65 of 80 workers"), 1, "{notes:?}");
         assert_eq!(told("both modes, and one trial of each stands for both: direct and retry."), 1);

@@ -83,13 +83,12 @@ fn contenders(args: &Bench, own: &Program, row: RowSize) -> Result<Vec<Contender
         args.contender.iter().map(named).collect::<Result<_, _>>()?
     };
     for rival in &args.rival {
-        let (name, program) = rival.split_once('=').ok_or_else(|| {
+        let parts = rival.split_once('=').filter(|(_, program)| !program.is_empty());
+        let (name, program) = parts.ok_or_else(|| {
             Failure::of_arguments(format!("--rival {rival}: it must be NAME=PROGRAM"))
         })?;
-        contenders.push(Contender::rival(
-            name,
-            Program { command: program.into(), arguments: Vec::new() },
-        ));
+        let program = Program { command: program.into(), arguments: Vec::new() };
+        contenders.push(Contender::rival(name, program)?);
     }
     if let Some(file) = &args.config {
         let text = fs::read_to_string(file)

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: what the summary says is committed is in the table, and loading again completes it.
+//! Ctrl-C, SIGTERM and a terminal that goes: what the summary says is committed is in the table, and loading again completes it.
 
 use crate::support::{Folder, Running};
 
@@ -43,6 +43,11 @@ fn ctrl_c_commits_what_was_read_and_says_so() {
 #[test]
 fn sigterm_commits_what_was_read_and_says_so() {
     ends_in_good_order("TERM", 143);
+}
+
+#[test]
+fn a_terminal_that_goes_has_what_was_read_committed() {
+    ends_in_good_order("HUP", 129);
 }
 
 #[test]
