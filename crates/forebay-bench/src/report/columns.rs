@@ -115,7 +115,12 @@ impl Column {
             Figure::Spread(of) => {
                 let spread = of(figures)?;
                 let range = if self.head[1] == "rows/s" { short } else { tell };
-                format!("{} ({}–{})", tell(spread.median), range(spread.lower), range(spread.upper))
+                let [median, lower, upper] =
+                    [tell(spread.median), range(spread.lower), range(spread.upper)];
+                if median == lower && lower == upper {
+                    return Some(median);
+                }
+                format!("{median} ({lower}–{upper})")
             }
             Figure::Whole(of) => tell(of(figures)?),
             Figure::Quartiles(of) => {
