@@ -14,9 +14,15 @@
 //!
 //! # Time
 //!
-//! The rate is that of commits, not of calls: rows committed between the end of the warm-up and the end of the time
-//! asked for. What was handed over before and is committed afterwards does not count for the rate, but must be
-//! there in the end. CPU time, bytes and transactions are those of the whole trial.
+//! The rate is that of commits, not of calls, and is measured from one commit to another, so that no part of a
+//! transaction counts: from the first that is seen after the warm-up to the first that is seen once the time asked for
+//! has gone by since. Where none comes for as long as that time, or for a second, that moment is taken instead. What
+//! is committed outside of it does not count for the rate, but must be there in the end. CPU time, bytes and
+//! transactions are those of the whole trial.
+//!
+//! The time of a call counts unless the call was over within the warm-up. Where a call returns before its commit and
+//! there is no rate, every 17th of a worker's calls is timed, for looking at the clock takes as long as such a call;
+//! the longest is not known then.
 //!
 //! # Rows
 //!
@@ -32,6 +38,7 @@
 //! A contender implements [`Contender`] for threads, or [`TaskContender`] for tasks, and calls [`serve`]; then all of
 //! the above is done for it.
 
+mod course;
 mod latency;
 mod outcome;
 mod pace;
@@ -42,6 +49,8 @@ mod tally;
 #[cfg(feature = "tasks")]
 mod tasks;
 mod threads;
+#[cfg(feature = "tasks")]
+mod timer;
 mod usage;
 mod versions;
 mod window;

@@ -36,16 +36,19 @@ pub struct Outcome {
     pub workers: WorkerKind,
     /// Versions of the libraries that did the work, by name; SQLite's under `sqlite`.
     pub versions: BTreeMap<String, String>,
-    /// The time that was measured: from the end of the warm-up, as it turned out.
+    /// The time that was measured, as it turned out: from one commit to another, and not less than was asked for.
     pub seconds: f64,
     /// Rows committed in that time.
     pub rows: u64,
     /// Rows acknowledged by the end, for each worker of this process in turn.
     pub acknowledged: Vec<u64>,
-    /// How long calls took that began in the measured time: a call that hands a row over (push), or that returns after
-    /// its commit (await). With a rate, from the time at which the call was meant to begin. Pairs of nanoseconds and
-    /// how many calls took that long, give or take a hundredth.
+    /// How long calls took that were not over within the warm-up: a call that hands a row over (push), or that returns
+    /// after its commit (await). With a rate, from the time at which the call was meant to begin. Pairs of nanoseconds
+    /// and how many calls took that long, give or take a hundredth.
     pub latency: Latencies,
+    /// Of a worker's calls, every so manyth was timed; 1 where all were.
+    #[serde(default = "all")]
+    pub timed_every: u64,
     /// CPU time of the process, from `go` until everything was committed.
     pub cpu_seconds: f64,
     /// The most memory that the process has had.
@@ -80,6 +83,10 @@ pub struct Report {
     /// What this contender alone tells.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub details: serde_json::Value,
+}
+
+fn all() -> u64 {
+    1
 }
 
 /// What became of a row when the call returned.

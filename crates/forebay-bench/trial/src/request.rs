@@ -299,8 +299,32 @@ mod seconds {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// One for two workers that are measured this long, after no warm-up.
+    pub(crate) fn request(time: Duration) -> Request {
+        Request {
+            protocol: PROTOCOL,
+            contender: "contender".to_owned(),
+            options: serde_json::Value::Null,
+            database: PathBuf::new(),
+            settings: Settings {
+                journal_mode: "wal".to_owned(),
+                synchronous: Synchronous::Normal,
+                busy_timeout: Duration::ZERO,
+                cache_kib: 0,
+                checkpoint_pages: 0,
+            },
+            target: Target::new("t", &["id"], &["id"]),
+            rows: Rows::Topics { keys: None, status_bytes: 0 },
+            mode: Mode::Push,
+            workers: Workers { total: 2, first: 0, count: 2, kind: WorkerKind::Threads },
+            rate: None,
+            warm_up: Duration::ZERO,
+            time,
+        }
+    }
 
     #[test]
     fn a_statement_has_a_parameter_for_each_column_of_each_row() {

@@ -1,18 +1,14 @@
 //! Workers as tokio tasks.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::sync::Arc;
 
 use tokio::runtime::Builder;
 
-use crate::pace::Pace;
+use crate::course::{Calls, Course};
 use crate::serve::Start;
-use crate::threads::outcome;
-use crate::usage::Usage;
-use crate::window::{Phase, Progress, Timing, Window, measure, sum};
-use crate::{Latencies, Outcome, Report, Request, Result, WorkerKind, Written};
+use crate::timer::Timer;
+use crate::{Latencies, Outcome, Report, Request, Result, WorkerKind, Workers, Written};
 
 /// Calls between two at which a task lets others run, should its calls never wait.
 const YIELD: u64 = 16;
@@ -78,87 +74,38 @@ pub fn run_tasks<C: TaskContender>(
     make: impl Future<Output = Result<C>>,
 ) -> Result<Outcome> {
     let runtime = Builder::new_multi_thread().enable_all().build()?;
-    let (first, count) = (request.workers.first, request.workers.count);
-    let progress: Arc<[Progress]> = (0..count).map(|_| Progress::default()).collect();
-    let window = Arc::new(Window::default());
-    let contender = Arc::new(runtime.block_on(make)?);
-    let timing = Timing::of(request, contender.committed().is_some());
+    let contender = runtime.block_on(make)?;
+    let Workers { first, count, .. } = request.workers;
     let mut workers = Vec::new();
     for index in first..first + count {
         workers.push(runtime.block_on(contender.worker(index))?);
     }
-    start.wait()?;
-    let (used, begun) = (Usage::now(), Instant::now());
-    let (fail, failures) = mpsc::channel();
-    let mut tasks = Vec::new();
-    for (place, worker) in workers.into_iter().enumerate() {
-        let pace = Pace::of(request, first + place as u32, begun);
-        let (fail, window, progress) = (fail.clone(), Arc::clone(&window), Arc::clone(&progress));
-        tasks.push(runtime.spawn(async move {
-            work(worker, &progress[place], &window, pace, timing).await.map_err(|error| {
-                // Who leads the trial may have stopped listening.
-                let _ = fail.send(error);
-            })
-        }));
-    }
-    let acknowledged = || sum(&progress, |worker| &worker.acknowledged);
-    let measured =
-        measure(request, &window, &failures, || contender.committed().unwrap_or_else(acknowledged));
-    let mut latency = Latencies::new();
-    for task in tasks {
-        match runtime.block_on(task) {
-            Ok(Ok(of_worker)) => latency.merge(&of_worker),
-            Ok(Err(())) => {}
-            Err(_) => return Err("a worker panicked".into()),
-        }
-    }
-    let measured = measured?;
-    if let Ok(failure) = failures.try_recv() {
-        return Err(failure);
-    }
+    let timer = request.rate.map(|_| Timer::start().map(Arc::new)).transpose()?;
+    let (course, failures) = Course::begin(request, start, contender.committed().is_some())?;
+    let task = |(place, worker)| runtime.spawn(work(worker, course.calls(place), timer.clone()));
+    let tasks: Vec<_> = (0..).zip(workers).map(task).collect();
+    let joined = tasks.into_iter().map(|task| runtime.block_on(task));
+    let seen = course.lead(&failures, || contender.committed(), joined)?;
     let report = runtime.block_on(contender.finish())?;
-    let versions = contender.versions();
-    Ok(outcome(WorkerKind::Tasks, versions, &measured, &progress, latency, used, report))
+    Ok(course.outcome(WorkerKind::Tasks, contender.versions(), seen, report))
 }
 
 /// One worker's loop.
 async fn work(
     mut worker: impl TaskWorker,
-    progress: &Progress,
-    window: &Window,
-    pace: Option<Pace>,
-    timing: Timing,
-) -> Result<Latencies> {
-    let mut latency = Latencies::new();
-    let mut number = 0;
-    for call in 0.. {
-        let mut intended = None;
-        if let Some(pace) = pace {
-            let Some(then) = pace.wait_async(call, window).await else { break };
-            intended = Some(then);
-        }
-        let phase = window.phase();
-        if phase == Phase::Over {
-            break;
-        }
-        let timed = phase == Phase::Measured && timing.is_due(call);
-        let begun = timed.then(|| intended.unwrap_or_else(Instant::now));
-        match worker.write(number).await? {
-            Written::Done => {
-                number += 1;
-                progress.acknowledged.store(number, Ordering::Relaxed);
-            }
-            Written::GivenUp => {
-                progress.given_up.fetch_add(1, Ordering::Relaxed);
+    mut calls: Calls,
+    timer: Option<Arc<Timer>>,
+) -> Option<Latencies> {
+    let write_all = async {
+        while let Some(begun) = calls.next_async(timer.as_deref()).await {
+            let written = worker.write(calls.number()).await?;
+            calls.end(begun, written);
+            if calls.made().is_multiple_of(YIELD) {
+                tokio::task::yield_now().await;
             }
         }
-        if let Some(begun) = begun {
-            latency.record(begun.elapsed());
-        }
-        if call % YIELD == YIELD - 1 {
-            tokio::task::yield_now().await;
-        }
-    }
-    worker.finish().await?;
-    Ok(latency)
+        worker.finish().await
+    };
+    let done = write_all.await;
+    calls.finish(done)
 }

@@ -1,16 +1,12 @@
 //! Workers as threads.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc;
-use std::thread;
-use std::time::Instant;
+use std::thread::{self, ScopedJoinHandle};
 
-use crate::pace::Pace;
+use crate::course::{Calls, Course};
 use crate::serve::Start;
-use crate::usage::{Usage, peak_memory_bytes};
-use crate::window::{Measured, Phase, Progress, Timing, Window, measure, sum};
-use crate::{Error, Latencies, Outcome, Report, Request, Result, WorkerKind, Written};
+use crate::window::Phase;
+use crate::{Latencies, Outcome, Report, Request, Result, WorkerKind, Workers, Written};
 
 /// Whoever writes rows by calls that block.
 pub trait Contender: Sync {
@@ -68,115 +64,42 @@ pub trait Worker: Send {
 ///
 /// # Errors
 ///
-/// Those of the contender.
+/// Those of the contender, and when not all threads can be started.
 pub fn run_threads(request: &Request, start: Start, contender: &impl Contender) -> Result<Outcome> {
-    let (first, count) = (request.workers.first, request.workers.count);
-    let progress: Vec<Progress> = (0..count).map(|_| Progress::default()).collect();
-    let window = Window::default();
-    let timing = Timing::of(request, contender.committed().is_some());
+    let Workers { first, count, .. } = request.workers;
     let mut workers = Vec::new();
     for index in first..first + count {
         workers.push(contender.worker(index)?);
     }
-    start.wait()?;
-    let (used, begun) = (Usage::now(), Instant::now());
-    let (fail, failures) = mpsc::channel();
-    let (measured, latency) = thread::scope(|scope| {
+    let (course, failures) = Course::begin(request, start, contender.committed().is_some())?;
+    let seen = thread::scope(|scope| {
         let mut threads = Vec::new();
-        for ((worker, progress), index) in workers.into_iter().zip(&progress).zip(first..) {
-            let (fail, window, pace) = (fail.clone(), &window, Pace::of(request, index, begun));
-            threads.push(thread::Builder::new().spawn_scoped(scope, move || {
-                work(worker, progress, window, pace, timing).map_err(|error| {
-                    // Who leads the trial may have stopped listening.
-                    let _ = fail.send(error);
-                })
+        for (place, worker) in (0..).zip(workers) {
+            let calls = course.calls(place);
+            let thread = thread::Builder::new().spawn_scoped(scope, move || work(worker, calls));
+            threads.push(thread.map_err(|error| {
+                // Those that run would write for ever.
+                course.window.enter(Phase::Over);
+                format!("cannot start thread {} of {count}: {error}", place + 1)
             })?);
         }
-        let acknowledged = || sum(&progress, |worker| &worker.acknowledged);
-        let measured = measure(request, &window, &failures, || {
-            contender.committed().unwrap_or_else(acknowledged)
-        });
-        let mut latency = Latencies::new();
-        for thread in threads {
-            match thread.join() {
-                Ok(Ok(of_worker)) => latency.merge(&of_worker),
-                Ok(Err(())) => {}
-                Err(_) => return Err("a worker panicked".into()),
-            }
-        }
-        Ok::<_, Error>((measured?, latency))
+        let joined = threads.into_iter().map(ScopedJoinHandle::join);
+        course.lead(&failures, || contender.committed(), joined)
     })?;
-    if let Ok(failure) = failures.try_recv() {
-        return Err(failure);
-    }
     let versions = contender.versions();
     let report = contender.finish()?;
-    Ok(outcome(WorkerKind::Threads, versions, &measured, &progress, latency, used, report))
-}
-
-/// Puts together what a trial has shown.
-pub(crate) fn outcome(
-    workers: WorkerKind,
-    versions: BTreeMap<String, String>,
-    measured: &Measured,
-    progress: &[Progress],
-    latency: Latencies,
-    before: Usage,
-    mut report: Report,
-) -> Outcome {
-    let used = Usage::now().since(before);
-    report.given_up += sum(progress, |worker| &worker.given_up);
-    let of_worker = |worker: &Progress| worker.acknowledged.load(Ordering::Relaxed);
-    let acknowledged = report.acknowledged.take();
-    Outcome {
-        workers,
-        versions,
-        seconds: measured.time.as_secs_f64(),
-        rows: measured.rows,
-        acknowledged: acknowledged.unwrap_or_else(|| progress.iter().map(of_worker).collect()),
-        latency,
-        cpu_seconds: used.cpu_seconds,
-        peak_memory_bytes: peak_memory_bytes(),
-        written_bytes: used.written_bytes,
-        report,
-    }
+    Ok(course.outcome(WorkerKind::Threads, versions, seen, report))
 }
 
 /// One worker's loop.
-fn work(
-    mut worker: impl Worker,
-    progress: &Progress,
-    window: &Window,
-    pace: Option<Pace>,
-    timing: Timing,
-) -> Result<Latencies> {
-    let mut latency = Latencies::new();
-    let mut number = 0;
-    for call in 0.. {
-        let mut intended = None;
-        if let Some(pace) = pace {
-            let Some(then) = pace.wait(call, window) else { break };
-            intended = Some(then);
+fn work(mut worker: impl Worker, mut calls: Calls) -> Option<Latencies> {
+    let mut write_all = || {
+        while let Some(begun) = calls.next() {
+            let written = worker.write(calls.number())?;
+            calls.end(begun, written);
         }
-        let phase = window.phase();
-        if phase == Phase::Over {
-            break;
-        }
-        let timed = phase == Phase::Measured && timing.is_due(call);
-        let begun = timed.then(|| intended.unwrap_or_else(Instant::now));
-        match worker.write(number)? {
-            Written::Done => {
-                number += 1;
-                progress.acknowledged.store(number, Ordering::Relaxed);
-            }
-            Written::GivenUp => {
-                progress.given_up.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        if let Some(begun) = begun {
-            latency.record(begun.elapsed());
-        }
-    }
-    worker.finish()?;
-    Ok(latency)
+        Ok(())
+    };
+    let done = write_all().and_then(|()| worker.finish());
+    calls.finish(done)
 }

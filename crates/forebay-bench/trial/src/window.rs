@@ -1,13 +1,15 @@
 //! The phases of a trial: warm-up, the time that is measured, the end.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use crate::{Error, Request, Result};
 
-/// Calls between two whose latency is taken, where nobody waits: taking it costs as much as such a call.
-const SAMPLED: u64 = 16;
+/// The time between two looks for a commit.
+const STEP: Duration = Duration::from_micros(500);
+/// How long a commit is waited for at the most.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the workers are to do now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,32 +32,20 @@ impl Window {
         }
     }
 
-    fn enter(&self, phase: Phase) {
+    pub(crate) fn enter(&self, phase: Phase) {
         self.0.store(phase as u8, Ordering::Relaxed);
     }
 }
 
-/// What a worker has done so far, on a cache line of its own.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(crate) struct Progress {
-    pub(crate) acknowledged: AtomicU64,
-    pub(crate) given_up: AtomicU64,
-}
-
-/// The sum of one number over all workers.
-pub(crate) fn sum(workers: &[Progress], what: impl Fn(&Progress) -> &AtomicU64) -> u64 {
-    workers.iter().map(|worker| what(worker).load(Ordering::Relaxed)).sum()
-}
-
 /// What was measured between the warm-up and the end.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Measured {
     pub(crate) time: Duration,
     pub(crate) rows: u64,
 }
 
-/// Leads the workers through the phases and counts the rows committed in the one that is measured. Ends early with a
-/// worker's failure.
+/// Leads the workers through the phases and counts the rows committed in the one that is measured, from one commit to
+/// another, so that no part of a transaction is counted. Ends early with a worker's failure.
 pub(crate) fn measure(
     request: &Request,
     window: &Window,
@@ -63,33 +53,73 @@ pub(crate) fn measure(
     committed: impl Fn() -> u64,
 ) -> Result<Measured> {
     let wait = |time: Duration| match failures.recv_timeout(time) {
-        Ok(failure) => {
-            window.enter(Phase::Over);
-            Err(failure)
-        }
+        Ok(failure) => Err(failure),
         Err(_) => Ok(()),
     };
-    let look = || (committed(), Instant::now());
-    wait(request.warm_up)?;
-    window.enter(Phase::Measured);
-    let (before, begun) = look();
-    wait(request.time)?;
-    let (after, ended) = look();
+    let next_commit = || {
+        let (before, until) = (committed(), Instant::now() + request.time.min(PATIENCE));
+        loop {
+            wait(STEP)?;
+            let (rows, at) = (committed(), Instant::now());
+            if rows != before || at >= until {
+                return Ok::<_, Error>((rows, at));
+            }
+        }
+    };
+    let measure = || {
+        wait(request.warm_up)?;
+        window.enter(Phase::Measured);
+        let (before, begun) = next_commit()?;
+        wait(request.time)?;
+        // The first after the time, not the last within it: that one would leave out the longest pauses.
+        let (after, ended) = next_commit()?;
+        Ok(Measured { time: ended - begun, rows: after - before })
+    };
+    let measured = measure();
     window.enter(Phase::Over);
-    Ok(Measured { time: ended - begun, rows: after - before })
+    measured
 }
 
-/// Which of a worker's calls are timed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Timing(u64);
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU64;
 
-impl Timing {
-    /// All, but where nobody waits and nothing sets the pace.
-    pub(crate) fn of(request: &Request, returns_early: bool) -> Self {
-        Self(if returns_early && request.rate.is_none() { SAMPLED } else { 1 })
+    use super::*;
+    use crate::request::tests::request;
+
+    /// Leads a trial in which every look sees what `committed` says to its number.
+    fn measured(time: Duration, committed: impl Fn(u64) -> u64) -> Measured {
+        let looks = AtomicU64::new(0);
+        let (_fail, failures) = mpsc::channel();
+        let look = || committed(looks.fetch_add(1, Ordering::Relaxed));
+        measure(&request(time), &Window::default(), &failures, look).unwrap()
     }
 
-    pub(crate) fn is_due(self, call: u64) -> bool {
-        call.is_multiple_of(self.0)
+    #[test]
+    fn rows_are_counted_from_one_commit_to_another() {
+        // A transaction of 100 rows is seen at looks 3 and 7: the first after the warm-up, and the first after the time.
+        let time = Duration::from_millis(200);
+        let measured =
+            measured(time, |look| [0, 0, 0, 100, 100, 100, 100, 200][look.min(7) as usize]);
+        assert_eq!(measured.rows, 100);
+        assert!(measured.time >= time);
+    }
+
+    #[test]
+    fn where_nothing_is_committed_a_trial_ends_all_the_same() {
+        let time = Duration::from_millis(2);
+        let measured = measured(time, |_| 5);
+        assert_eq!(measured.rows, 0);
+        assert!(measured.time >= time);
+    }
+
+    #[test]
+    fn a_failure_ends_a_trial_for_all() {
+        let (fail, failures) = mpsc::channel();
+        fail.send("no".into()).unwrap();
+        let window = Window::default();
+        let failed = measure(&request(Duration::from_secs(3_600)), &window, &failures, || 0);
+        assert_eq!(failed.unwrap_err().to_string(), "no");
+        assert_eq!(window.phase(), Phase::Over);
     }
 }

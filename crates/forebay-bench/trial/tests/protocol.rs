@@ -24,12 +24,11 @@ struct Started {
 
 impl Started {
     fn new(arguments: &[&str]) -> Self {
-        let mut child = Command::new(example())
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::of(Command::new(example()).args(arguments))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let answers = BufReader::new(child.stdout.take().unwrap());
         Self { child, answers }
     }
@@ -126,7 +125,8 @@ fn what_a_contender_acknowledged_is_in_the_table() {
         assert_eq!(outcome.workers, WorkerKind::Threads);
         assert_eq!(outcome.acknowledged.len(), WORKERS as usize);
         assert!(0 < outcome.rows && outcome.rows <= written, "{outcome:?}");
-        assert!(outcome.latency.count() > 0 && outcome.seconds > 0.0, "{outcome:?}");
+        assert!(outcome.seconds >= request.time.as_secs_f64(), "{outcome:?}");
+        assert!(outcome.latency.count() > 0 && outcome.timed_every == 1, "{outcome:?}");
         assert_eq!((outcome.report.transactions, outcome.report.given_up), (Some(written), 0));
         assert_eq!(outcome.versions["sqlite"], rusqlite::version());
         assert_eq!(in_table(&request), acknowledged(&request, &outcome));
@@ -170,6 +170,25 @@ fn what_cannot_be_done_is_answered_by_a_sentence_that_helps() {
     }
     let ended = Started::new(&[]).failure();
     assert!(ended.contains("this program is started by `forebay bench`"), "{ended}");
+}
+
+/// Where the system refuses a thread whose stack has no room.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_trial_whose_threads_cannot_all_start_fails_and_does_not_go_on_without_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut request = request(folder.path(), None);
+    request.time = Duration::from_secs(3_600);
+    let gibibyte = (1_u64 << 30).to_string();
+    let limited = ["-c", "ulimit -v 2621440; exec \"$0\""];
+    let mut started = Started::of(
+        Command::new("sh").args(limited).arg(example()).env("RUST_MIN_STACK", gibibyte),
+    );
+    started.say(&serde_json::to_string(&request).unwrap());
+    assert!(matches!(started.answer(), Answer::Ready(_)));
+    started.say("go");
+    let message = started.failure();
+    assert!(message.starts_with("cannot start thread 3 of 3: "), "{message}");
 }
 
 #[test]
