@@ -10,6 +10,7 @@
 mod contender;
 mod contenders;
 mod error;
+mod figures;
 mod host;
 mod plan;
 mod program;

@@ -1,13 +1,19 @@
 //! What a run is to do.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use forebay_trial::{Mode, PROTOCOL, Request, Settings, Synchronous, WorkerKind, Workers};
 
-use crate::contender::{Contender, DIRECT};
+use crate::contender::Contender;
 use crate::error::{Error, Result};
 use crate::workload::{RowKind, Workload};
+
+/// Seconds of a trial at the most.
+const MAX_SECONDS: f64 = 3_600.0;
+/// Rows in a second that workers can mean to write.
+const RATES: RangeInclusive<f64> = 0.001..=1e9;
 
 /// What a run is to do.
 #[derive(Debug, Clone)]
@@ -45,7 +51,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Naming what is wrong, and what it must be.
+    /// Naming what is wrong, by the argument of `forebay bench`, and what it must be.
     pub fn check(&self) -> Result<()> {
         self.check_trials()?;
         let wrong = |message: String| Err(Error::of_arguments(message));
@@ -66,35 +72,30 @@ impl Plan {
     /// Checks what does not depend on who takes part.
     pub(crate) fn check_trials(&self) -> Result<()> {
         let wrong = |message: String| Err(Error::of_arguments(message));
-        if !(1..=10_000).contains(&self.workers) {
-            return wrong(format!("workers is {}: it must be 1 to 10000", self.workers));
+        if self.workers == 0 {
+            return wrong("--workers 0: there must be at least one".to_owned());
         }
-        if self.kind == WorkerKind::Processes && self.workers > 1_000 {
-            return wrong(format!(
-                "workers is {}: as processes it must be at most 1000",
-                self.workers
-            ));
+        let most = if self.kind == WorkerKind::Processes { 1_000 } else { 10_000 };
+        if self.workers > most {
+            let (workers, kind) = (self.workers, self.kind.name());
+            return wrong(format!("--workers {workers}: as {kind} there can be at most {most}"));
         }
         if self.rounds == 0 {
-            return wrong("rounds is 0: it must be at least 1".to_owned());
+            return wrong("--rounds 0: there must be at least one".to_owned());
         }
-        if self.time.is_zero() || self.time > Duration::from_secs(3_600) {
+        let seconds = self.time.as_secs_f64();
+        if self.time.is_zero() || seconds > MAX_SECONDS {
             return wrong(format!(
-                "the time of a trial is {:?}: it must be more than 0 and at most an hour",
-                self.time
+                "--seconds {seconds}: it must be more than 0 and at most {MAX_SECONDS}"
             ));
         }
-        if let Some(rate) = self.rate.filter(|rate| !(rate.is_finite() && *rate > 0.0)) {
-            return wrong(format!("the rate is {rate}: it must be more than 0 rows in a second"));
+        if let Some(rate) = self.rate.filter(|rate| !RATES.contains(rate)) {
+            let (least, most) = (RATES.start(), RATES.end());
+            return wrong(format!(
+                "--rate {rate:?}: it must be {least} to {most} rows in a second"
+            ));
         }
         Ok(())
-    }
-
-    /// Seconds that it takes, more or less.
-    pub fn estimate(&self) -> Duration {
-        // Opening, committing what is left, looking into the database.
-        let around = Duration::from_millis(150);
-        (self.warm_up + self.time + around) * self.trials() * self.rounds
     }
 
     /// Trials in each round.
@@ -148,9 +149,47 @@ impl Plan {
             time: self.time,
         }
     }
+}
 
-    /// Whether ratios to `direct` can be told.
-    pub fn has_direct(&self) -> bool {
-        self.contenders.iter().any(|contender| contender.name() == DIRECT)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::plan;
+
+    type Change = fn(&mut Plan);
+
+    #[test]
+    fn what_cannot_be_run_is_told_by_its_argument() {
+        let said = |change: Change| {
+            let mut plan = plan();
+            change(&mut plan);
+            plan.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(said(|_| ()), Ok(()));
+        let cases: [(&str, Change); 8] = [
+            ("--workers 0: there must be at least one", |plan| plan.workers = 0),
+            ("--workers 10001: as threads there can be at most 10000", |plan| {
+                plan.workers = 10_001;
+            }),
+            ("--workers 1001: as processes there can be at most 1000", |plan| {
+                (plan.workers, plan.kind) = (1_001, WorkerKind::Processes);
+            }),
+            ("--rounds 0: there must be at least one", |plan| plan.rounds = 0),
+            ("--seconds 0: it must be more than 0 and at most 3600", |plan| {
+                plan.time = Duration::ZERO;
+            }),
+            ("--seconds 1000000000: it must be more than 0 and at most 3600", |plan| {
+                plan.time = Duration::from_secs(1_000_000_000);
+            }),
+            ("--rate -1.0: it must be 0.001 to 1000000000 rows in a second", |plan| {
+                plan.rate = Some(-1.0);
+            }),
+            ("--rate NaN: it must be 0.001 to 1000000000 rows in a second", |plan| {
+                plan.rate = Some(f64::NAN);
+            }),
+        ];
+        for (expected, change) in cases {
+            assert_eq!(said(change).unwrap_err(), expected);
+        }
     }
 }

@@ -157,6 +157,9 @@ pub struct Figures {
     pub rows_per_transaction: Option<Spread>,
     /// How long calls took, of all rounds together.
     pub latency: Quantiles,
+    /// Of a worker's calls, every so manyth was timed; 1 where all were.
+    #[serde(default = "all")]
+    pub timed_every: u64,
     /// CPU time of the contender's processes.
     pub cpu_seconds_per_million_rows: Spread,
     /// The most memory that they had.
@@ -201,8 +204,12 @@ pub struct Quantiles {
     pub p99: Option<f64>,
     /// One of a thousand took longer; null below [`SAMPLES_FOR_P999`] samples.
     pub p999: Option<f64>,
-    /// None took longer.
+    /// None took longer; null where not all were timed.
     pub max: Option<f64>,
+}
+
+fn all() -> u64 {
+    1
 }
 
 impl Quantiles {
@@ -212,6 +219,12 @@ impl Quantiles {
         let at = |part| latencies.quantile(part).map(|latency| latency.as_secs_f64());
         let p999 = if samples < SAMPLES_FOR_P999 { None } else { at(0.999) };
         Self { samples, p50: at(0.5), p99: at(0.99), p999, max: at(1.0) }
+    }
+
+    /// Those of calls of which every so manyth was timed: the longest of all is known only where that is each.
+    pub fn of_every(timed_every: u64, latencies: &Latencies) -> Self {
+        let all = Self::of(latencies);
+        Self { max: all.max.filter(|_| timed_every == 1), ..all }
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::time::SystemTime;
 
-use forebay_trial::{Latencies, Mode};
+use forebay_trial::Mode;
 
-use crate::contender::{Contender, DIRECT, Program};
+use crate::contender::Program;
 use crate::error::{ErrorKind, Result};
+use crate::figures::{self, Place};
 use crate::host;
 use crate::plan::Plan;
-use crate::program::Stop;
-use crate::results::{Entry, FORMAT, Figures, Quantiles, Reads, Results, VERSION, Verdict};
+use crate::program::{Stop, allow_files};
+use crate::results::{Disk, Entry, FORMAT, Results, VERSION, Verdict};
 use crate::scratch::Scratch;
-use crate::spread::Spread;
-use crate::trial::{self, Trial};
+use crate::trial;
 
 /// What a run tells while it goes on.
 #[derive(Debug, Clone)]
@@ -39,14 +39,6 @@ pub enum Event {
     },
 }
 
-/// What became of one contender in one mode.
-struct Place<'a> {
-    contender: &'a Contender,
-    modes: Vec<Mode>,
-    trials: Vec<Trial>,
-    verdict: Verdict,
-}
-
 /// Runs a plan. `own` is the program of the contenders that come with forebay: one that calls
 /// [`trial`](crate::trial_program). Blocks until all rounds are over; when it is told to stop it gives what the finished
 /// rounds have shown.
@@ -63,53 +55,75 @@ pub fn run(
     tell: &mut dyn FnMut(Event),
 ) -> Result<Results> {
     plan.check()?;
-    let mut scratch = Scratch::new(&plan.folder, plan.workload.space())?;
+    allow_files();
+    let scratch = Scratch::new(&plan.folder, plan.workload.space())?;
     let begun_at = SystemTime::now();
     let disk = host::disk(scratch.path());
-    let units = plan.units();
-    let mut places: Vec<_> = units
-        .into_iter()
-        .map(|(place, modes)| Place {
-            contender: &plan.contenders[place],
-            modes,
-            trials: Vec::new(),
-            verdict: Verdict::Valid,
-        })
-        .collect();
+    let mut run = Run { plan, own, stop, scratch };
+    let mut places = Place::all(plan);
     let mut order: Vec<usize> = (0..places.len()).collect();
     let mut random = fastrand::Rng::with_seed(plan.seed);
-    let (mut done, mut rounds) = (0, 0);
-    'rounds: for round in 1..=plan.rounds {
+    let mut rounds = 0;
+    while rounds < plan.rounds {
         random.shuffle(&mut order);
-        for &place in &order {
-            let Place { contender, modes, trials, verdict } = &mut places[place];
-            if *verdict == Verdict::Valid {
-                let (name, mode) = (contender.name.clone(), modes[0]);
-                tell(Event::Begins {
-                    round,
-                    done,
-                    of: plan.trials() * plan.rounds,
-                    contender: name,
-                    mode,
-                });
-                *verdict = match trial::run(plan, contender, mode, own, &mut scratch, stop) {
-                    Ok(trial) if trial.void.is_none() => {
-                        trials.push(trial);
-                        Verdict::Valid
-                    }
-                    Ok(trial) => Verdict::Void(trial.void.unwrap_or_default()),
-                    Err(error) if error.kind() == ErrorKind::Stopped && rounds > 0 => break 'rounds,
-                    Err(error) if error.kind() == ErrorKind::Stopped => return Err(error),
-                    Err(error) => Verdict::Failed(error.to_string()),
-                };
-                if let Verdict::Void(why) | Verdict::Failed(why) = verdict {
-                    tell(Event::Out { contender: contender.name.clone(), why: why.clone() });
-                }
-            }
-            done += 1;
+        match run.round(rounds, &order, &mut places, tell) {
+            Ok(()) => rounds += 1,
+            Err(error) if error.kind() == ErrorKind::Stopped && rounds > 0 => break,
+            Err(error) => return Err(error),
         }
-        rounds = round;
     }
+    Ok(results(plan, begun_at, disk, rounds, figures::entries(plan, &places, rounds as usize)))
+}
+
+/// What every trial of a run needs.
+struct Run<'a> {
+    plan: &'a Plan,
+    own: &'a Program,
+    stop: &'a Stop,
+    scratch: Scratch,
+}
+
+impl Run<'_> {
+    /// Has all who are not out take their turn.
+    fn round(
+        &mut self,
+        rounds: u32,
+        order: &[usize],
+        places: &mut [Place<'_>],
+        tell: &mut dyn FnMut(Event),
+    ) -> Result<()> {
+        let trials = self.plan.trials();
+        for (turn, &place) in (0..).zip(order) {
+            let place = &mut places[place];
+            if place.verdict != Verdict::Valid {
+                continue;
+            }
+            tell(Event::Begins {
+                round: rounds + 1,
+                done: rounds * trials + turn,
+                of: trials * self.plan.rounds,
+                contender: place.contender.name.clone(),
+                mode: place.modes[0],
+            });
+            let (contender, mode) = (place.contender, place.modes[0]);
+            let scratch = &mut self.scratch;
+            place.take(trial::run(self.plan, contender, mode, self.own, scratch, self.stop))?;
+            if let Verdict::Void(why) | Verdict::Failed(why) = &place.verdict {
+                tell(Event::Out { contender: contender.name.clone(), why: why.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// All that a run has shown.
+fn results(
+    plan: &Plan,
+    begun_at: SystemTime,
+    disk: Disk,
+    rounds: u32,
+    entries: Vec<Entry>,
+) -> Results {
     let mut results = Results {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -128,108 +142,10 @@ pub fn run(
         warm_up_seconds: plan.warm_up.as_secs_f64(),
         seed: plan.seed,
         warnings: Vec::new(),
-        entries: entries(plan, &places, rounds as usize),
+        entries,
     };
     results.warnings = warnings(&results);
-    Ok(results)
-}
-
-fn entries(plan: &Plan, places: &[Place<'_>], rounds: usize) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for &mode in &plan.modes {
-        for place in places.iter().filter(|place| place.modes.contains(&mode)) {
-            let contender = place.contender;
-            let reference = |name: &str| {
-                let same = |other: &&Place<'_>| {
-                    other.contender.name == name && other.modes.contains(&mode)
-                };
-                places.iter().find(same).filter(|other| other.verdict == Verdict::Valid)
-            };
-            entries.push(Entry {
-                mode,
-                contender: contender.name.clone(),
-                description: contender.description.clone(),
-                batch: contender.batch,
-                verdict: place.verdict.clone(),
-                figures: (place.verdict == Verdict::Valid)
-                    .then(|| {
-                        figures(
-                            place,
-                            reference(DIRECT),
-                            contender.limit().as_deref().and_then(reference),
-                            rounds,
-                        )
-                    })
-                    .flatten(),
-            });
-        }
-    }
-    entries
-}
-
-fn figures(
-    place: &Place<'_>,
-    direct: Option<&Place<'_>>,
-    limit: Option<&Place<'_>>,
-    rounds: usize,
-) -> Option<Figures> {
-    let trials = &place.trials[..rounds.min(place.trials.len())];
-    let each = |number: &dyn Fn(&Trial) -> Option<f64>| {
-        let numbers: Option<Vec<f64>> = trials.iter().map(number).collect();
-        numbers.and_then(Spread::of)
-    };
-    let versus = |other: &Place<'_>| {
-        let pairs = trials.iter().zip(&other.trials);
-        // JSON has no infinite numbers.
-        Spread::of(
-            pairs.map(|(ours, theirs)| ours.rate / theirs.rate).filter(|ratio| ratio.is_finite()),
-        )
-    };
-    let all = |latencies: &dyn Fn(&Trial) -> Option<&Latencies>| {
-        let mut merged = Latencies::new();
-        trials.iter().filter_map(latencies).for_each(|latencies| merged.merge(latencies));
-        Quantiles::of(&merged)
-    };
-    let sum = |number: &dyn Fn(&Trial) -> u64| trials.iter().map(number).sum();
-    let starved =
-        |trial: &Trial| trial.outcome.acknowledged.iter().filter(|rows| **rows == 0).count() as u64;
-    let reads = each(&|trial| trial.reads.as_ref().map(|(rate, _)| *rate));
-    let last = &trials.last()?.outcome;
-    Some(Figures {
-        worker_kind: last.workers,
-        rows_per_second: each(&|trial| Some(trial.rate))?,
-        versus_direct: direct.and_then(versus),
-        versus_limit: limit.and_then(versus),
-        limit: limit.map(|limit| limit.contender.name.clone()),
-        rows_per_transaction: each(&|trial| {
-            Some(trial.rows() as f64 / (trial.outcome.report.transactions? as f64).max(1.0))
-        }),
-        // One thread alone hands nothing over, and waits for nobody.
-        latency: all(&|trial| (!place.contender.is_alone()).then_some(&trial.outcome.latency)),
-        cpu_seconds_per_million_rows: each(&|trial| {
-            Some(trial.outcome.cpu_seconds * 1e6 / (trial.rows() as f64).max(1.0))
-        })?,
-        peak_memory_bytes: each(&|trial| trial.outcome.peak_memory_bytes.map(|bytes| bytes as f64)),
-        written_bytes_per_row: each(&|trial| {
-            Some(trial.outcome.written_bytes? as f64 / (trial.rows() as f64).max(1.0))
-        }),
-        lock_errors: sum(&|trial| trial.outcome.report.lock_errors),
-        retries: sum(&|trial| trial.outcome.report.retries),
-        given_up: sum(&|trial| trial.outcome.report.given_up),
-        starved_workers: trials
-            .iter()
-            .map(starved)
-            .max()
-            .filter(|_| !place.contender.is_alone())
-            .unwrap_or(0),
-        rows: sum(&Trial::rows),
-        reads: reads.map(|per_second| Reads {
-            per_second,
-            latency: all(&|trial| trial.reads.as_ref().map(|(_, latencies)| latencies)),
-        }),
-        versions: last.versions.clone(),
-        details: last.report.details.clone(),
-    })
+    results
 }
 
 /// What a reader of the figures must know.

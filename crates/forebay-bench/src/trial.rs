@@ -8,13 +8,16 @@ use crate::contender::{Contender, Program};
 use crate::contenders::READERS;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
-use crate::program::{Running, Stop};
+use crate::program::{Errors, Running, Stop};
 use crate::scratch::Scratch;
 use crate::verify::{verify, verify_count};
 use crate::workload::Workload;
 
 /// Queries that each reader means to make in a second.
 const QUERIES: f64 = 100.0;
+
+/// The part of a time that must have gone by where another clock measures it.
+const SAME_TIME: f64 = 0.99;
 
 /// What a trial has shown.
 pub(crate) struct Trial {
@@ -48,12 +51,15 @@ pub(crate) fn run(
     let database =
         scratch.database(journal_mode, |path| plan.workload.make(plan.row, path, journal_mode))?;
     let mut trial = measure(plan, contender, mode, own, &database, stop)?;
-    trial.void = check(plan, &database, &trial.outcome)?;
+    if trial.void.is_none() {
+        trial.void = check(plan, &database, &trial.outcome)?;
+    }
     scratch.clear()?;
     Ok(trial)
 }
 
-/// Runs one on a database that is there, and does not look into it afterwards.
+/// Runs one on a database that is there, and does not look into it afterwards. It is void where a program tells what
+/// cannot be.
 pub(crate) fn measure(
     plan: &Plan,
     contender: &Contender,
@@ -64,8 +70,9 @@ pub(crate) fn measure(
 ) -> Result<Trial> {
     let database = database.to_owned();
     let request = plan.request(contender, mode, database);
-    let mut writers = start(&contender.program, &request, stop)?;
-    let mut readers = start_readers(plan, own, &request, stop)?;
+    let errors = Errors::new()?;
+    let mut writers = start(&contender.program, &request, &errors, stop)?;
+    let mut readers = start_readers(plan, own, &request, &errors, stop)?;
     for program in writers.iter_mut().chain(&mut readers) {
         program.ready()?;
     }
@@ -78,22 +85,32 @@ pub(crate) fn measure(
     };
     let of_writers = outcomes(&mut writers)?;
     let of_readers = outcomes(&mut readers)?;
+    let void = of_writers.iter().chain(&of_readers).find_map(|outcome| implausible(outcome, plan));
     let rate = of_writers.iter().map(|outcome| outcome.rows as f64 / outcome.seconds).sum();
     let reads = of_readers.into_iter().next();
     let reads = reads.map(|outcome| (outcome.rows as f64 / outcome.seconds, outcome.latency));
-    let outcome = together(of_writers).ok_or_else(|| Error::new("no program took part"))?;
-    Ok(Trial { rate, outcome, reads, void: None })
+    let mut outcome = together(of_writers).ok_or_else(|| Error::new("no program took part"))?;
+    if request.workers.kind == WorkerKind::Processes {
+        // To itself each was one with a thread or a task.
+        outcome.workers = WorkerKind::Processes;
+    }
+    Ok(Trial { rate, outcome, reads, void })
 }
 
 /// Starts as many programs as the workers need: one for all, or one for each.
-fn start(program: &Program, request: &Request, stop: &Stop) -> Result<Vec<Running>> {
+fn start(
+    program: &Program,
+    request: &Request,
+    errors: &Errors,
+    stop: &Stop,
+) -> Result<Vec<Running>> {
     if request.workers.kind != WorkerKind::Processes {
-        return Ok(vec![Running::start(program, request, stop)?]);
+        return Ok(vec![Running::start(program, request, errors, stop)?]);
     }
     let one = |first| {
         let mut request = request.clone();
         request.workers = Workers { first, count: 1, ..request.workers };
-        Running::start(program, &request, stop)
+        Running::start(program, &request, errors, stop)
     };
     (0..request.workers.total).map(one).collect()
 }
@@ -103,6 +120,7 @@ fn start_readers(
     plan: &Plan,
     own: &Program,
     request: &Request,
+    errors: &Errors,
     stop: &Stop,
 ) -> Result<Vec<Running>> {
     let readers = plan.workload.readers();
@@ -115,7 +133,7 @@ fn start_readers(
     request.workers =
         Workers { total: readers, first: 0, count: readers, kind: WorkerKind::Threads };
     request.rate = Some(QUERIES * f64::from(readers));
-    Ok(vec![Running::start(own, &request, stop)?])
+    Ok(vec![Running::start(own, &request, errors, stop)?])
 }
 
 /// The outcome of several programs as that of one.
@@ -125,6 +143,7 @@ fn together(outcomes: Vec<Outcome>) -> Option<Outcome> {
         all.rows += one.rows;
         all.acknowledged.extend(one.acknowledged);
         all.latency.merge(&one.latency);
+        all.timed_every = all.timed_every.max(one.timed_every);
         all.cpu_seconds += one.cpu_seconds;
         all.peak_memory_bytes = sum(all.peak_memory_bytes, one.peak_memory_bytes);
         all.written_bytes = sum(all.written_bytes, one.written_bytes);
@@ -140,6 +159,23 @@ fn together(outcomes: Vec<Outcome>) -> Option<Outcome> {
     })
 }
 
+/// What cannot be of the rate that one program tells.
+fn implausible(outcome: &Outcome, plan: &Plan) -> Option<String> {
+    let (rows, seconds) = (outcome.rows, outcome.seconds);
+    let acknowledged = outcome.acknowledged.iter().copied().fold(0, u64::saturating_add);
+    let asked = plan.time.as_secs_f64();
+    if rows > acknowledged {
+        return Some(format!(
+            "it counts {rows} rows committed in the time measured, and {acknowledged} acknowledged in all"
+        ));
+    }
+    if seconds.is_finite() && seconds >= asked * SAME_TIME {
+        return None;
+    }
+    Some(format!("it measured {seconds} s, and was asked for {asked} s"))
+}
+
+/// Looks into the database.
 fn check(plan: &Plan, database: &Path, outcome: &Outcome) -> Result<Option<String>> {
     let workers = plan.workers;
     if outcome.acknowledged.len() != workers as usize {
@@ -158,5 +194,30 @@ fn check(plan: &Plan, database: &Path, outcome: &Outcome) -> Result<Option<Strin
             verify(database, &topics, &outcome.acknowledged)
         }
         (_, Rows::Sample { .. }) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::plan;
+
+    #[test]
+    fn a_rate_that_cannot_be_is_not_believed() {
+        let plan = plan();
+        let void = |rows: u64, seconds: f64| {
+            let text = r#"{"workers":"threads","versions":{},"seconds":1,"rows":0,"acknowledged":[60,40],"latency":[],
+                "cpu_seconds":0}"#;
+            let outcome: Outcome = serde_json::from_str(text).unwrap();
+            implausible(&Outcome { rows, seconds, ..outcome }, &plan)
+        };
+        assert_eq!(void(100, 0.1), None);
+        assert!(
+            void(101, 0.1).unwrap().contains("101 rows committed in the time measured, and 100")
+        );
+        for seconds in [0.0, 0.05, -1.0, f64::NAN, f64::INFINITY] {
+            let why = void(100, seconds).unwrap();
+            assert!(why.ends_with("and was asked for 0.1 s"), "{why}");
+        }
     }
 }

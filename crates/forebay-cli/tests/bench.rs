@@ -98,6 +98,31 @@ fn results_on_standard_output_are_alone_there() {
 }
 
 #[test]
+fn workers_that_are_processes_are_told_as_such() {
+    let folder = Folder::new();
+    let line =
+        "bench --contender direct,limit@10 --as processes --workers 2 --rounds 1 --seconds 0.1";
+    let ran = folder.run(&format!("{line} --mode push --json bench.json")).exits(0);
+    let json: serde_json::Value = serde_json::from_str(&folder.read("bench.json")).unwrap();
+    let kinds = [0, 1].map(|entry| json["entries"][entry]["figures"]["worker_kind"].clone());
+    assert_eq!(kinds, ["processes", "threads"]);
+    assert!(ran.out.contains("\nIts workers are threads: limit@10."), "{}", ran.out);
+}
+
+#[test]
+fn a_run_opens_as_many_files_as_the_system_lets_it() {
+    let folder = Folder::new();
+    let line = "bench --contender direct --as processes --workers 20 --rounds 1 --seconds 0.1";
+    let ran = Command::new("sh")
+        .args(["-c", &format!("ulimit -Sn 32; exec \"$0\" {line}")])
+        .arg(cargo_bin("forebay"))
+        .current_dir(folder.0.path())
+        .output()
+        .unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+#[test]
 fn a_ratio_below_its_threshold_ends_with_code_1() {
     let folder = Folder::new();
     let line = format!("bench {SHORT} --mode push --fail-below forebay@10=100000");
@@ -158,6 +183,13 @@ fn what_cannot_be_done_is_told_before_anything_is_run() {
         ("bench --quick -o new --contender forebay,direct --fail-below forebay@400=2", 2),
         ("bench --quick -o new --workload cold", 2),
         ("bench --quick -o new --rounds 0", 2),
+        ("bench --quick -o new --workers 0", 2),
+        ("bench --quick -o new --as processes --workers 1001", 2),
+        ("bench --quick -o new --seconds -1", 2),
+        ("bench --quick -o new --seconds nan", 2),
+        ("bench --quick -o new --seconds 1e9", 2),
+        ("bench --quick -o new --rate -1", 2),
+        ("bench --quick -o new --rate 1e-300", 2),
     ] {
         let ran = folder.run(line).exits(code);
         assert_eq!(ran.out, "");

@@ -77,7 +77,7 @@ pub(super) struct DirectWorker<'a, S: Source> {
     shared: &'a Direct<S>,
     connection: Connection,
     cursor: S::Cursor,
-    /// When the trial will be over.
+    /// When the trial will be over, from the first write on.
     over: Option<Instant>,
     transactions: u64,
 }
@@ -89,12 +89,15 @@ impl<S: Source> DirectWorker<'_, S> {
         statement.raw_execute().map(drop)
     }
 
+    /// When the trial will be over, of which the first write is the beginning.
+    fn over(&mut self) -> Instant {
+        let Request { warm_up, time, .. } = self.shared.request;
+        *self.over.get_or_insert_with(|| Instant::now() + warm_up + time)
+    }
+
     /// Sleeps before a retry; wakes up for a last one when the trial is over.
     fn sleep(&mut self, delay: Duration) {
-        let request = &self.shared.request;
-        let over =
-            *self.over.get_or_insert_with(|| Instant::now() + request.warm_up + request.time);
-        let now = Instant::now();
+        let (over, now) = (self.over(), Instant::now());
         // The end may be late by a little, in which nobody should spin.
         let until = over.max(now + DELAY / 100).min(now + delay);
         while let Some(left) =
@@ -108,6 +111,7 @@ impl<S: Source> DirectWorker<'_, S> {
 impl<S: Source> Worker for DirectWorker<'_, S> {
     fn write(&mut self, number: u64) -> Result<Written> {
         let retries = if self.shared.by_hand { RETRIES } else { 0 };
+        self.over();
         for retry in 0..=retries {
             match self.attempt(number) {
                 Ok(()) => {

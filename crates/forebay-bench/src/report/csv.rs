@@ -30,7 +30,7 @@
 //! | `latency_p50_seconds` | half of the calls took longer |
 //! | `latency_p99_seconds` | one of a hundred took longer |
 //! | `latency_p999_seconds` | one of a thousand took longer; empty for less than 10,000 calls |
-//! | `latency_max_seconds` | the longest call |
+//! | `latency_max_seconds` | the longest call; empty where not all were timed |
 //! | `cpu_seconds_per_million_rows` | CPU time of the contender's processes, median |
 //! | `cpu_seconds_per_million_rows_lower` | its lower quartile |
 //! | `cpu_seconds_per_million_rows_upper` | its upper quartile |
@@ -52,6 +52,7 @@
 //! | `read_p99_seconds` | one of a hundred took longer |
 //! | `read_p999_seconds` | one of a thousand took longer |
 //! | `read_max_seconds` | the longest query |
+//! | `latency_timed_every` | of a worker's calls, every so manyth was timed |
 
 use crate::error::{Error, Result};
 use crate::results::{Entry, Figures, Quantiles, Results, Verdict};
@@ -128,6 +129,7 @@ fn fields(entry: &Entry) -> Vec<(String, String)> {
     let reads = figures.and_then(|of| of.reads.as_ref());
     line.add_spread("reads_per_second", reads.map(|of| &of.per_second));
     line.add_quantiles("read", reads.map(|of| &of.latency));
+    line.add("latency_timed_every", figures.map(|of| of.timed_every));
     line.0
 }
 

@@ -10,6 +10,7 @@ mod page;
 mod plots;
 mod table;
 mod takeaways;
+mod timing;
 pub(crate) mod units;
 
 use forebay_trial::Mode;

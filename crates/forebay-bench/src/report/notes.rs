@@ -13,6 +13,7 @@ pub(super) fn notes(results: &Results) -> Vec<String> {
     notes.extend(locks(results));
     notes.extend(kinds(results));
     notes.extend(idle(results));
+    notes.extend(super::timing::missed_rate(results));
     let mut same: Vec<_> = results
         .entries
         .iter()
@@ -39,6 +40,7 @@ pub(super) fn notes(results: &Results) -> Vec<String> {
     if results.entries.iter().filter_map(figures).any(is_rare) {
         notes.push(format!("p99.9 is told from {} calls on.", grouped(SAMPLES_FOR_P999 as f64)));
     }
+    notes.extend(super::timing::sampled(results));
     notes
 }
 
@@ -56,7 +58,7 @@ fn is_same_trial(results: &Results, contender: &str) -> bool {
 }
 
 /// An entry's name, with its mode where that says something, and `None` for the second time that a trial is told.
-fn name(results: &Results, entry: &Entry) -> Option<String> {
+pub(super) fn name(results: &Results, entry: &Entry) -> Option<String> {
     if is_same_trial(results, &entry.contender) {
         return (entry.mode == Mode::Push).then(|| entry.contender.clone());
     }

@@ -8,7 +8,7 @@ use crate::{Error, Request, Result};
 
 /// The time between two looks for a commit.
 const STEP: Duration = Duration::from_micros(500);
-/// How long a commit is waited for at the most.
+/// How long a commit is waited for at the most, before and after the time.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the workers are to do now.
@@ -56,23 +56,30 @@ pub(crate) fn measure(
         Ok(failure) => Err(failure),
         Err(_) => Ok(()),
     };
+    let look = || (committed(), Instant::now());
     let next_commit = || {
-        let (before, until) = (committed(), Instant::now() + request.time.min(PATIENCE));
+        let (before, since) = look();
         loop {
             wait(STEP)?;
-            let (rows, at) = (committed(), Instant::now());
-            if rows != before || at >= until {
-                return Ok::<_, Error>((rows, at));
+            let (rows, at) = look();
+            if rows != before || at - since >= PATIENCE {
+                return Ok::<_, Error>((rows, at, rows != before));
             }
         }
     };
     let measure = || {
         wait(request.warm_up)?;
         window.enter(Phase::Measured);
-        let (before, begun) = next_commit()?;
+        let (before, begun, is_commit) = next_commit()?;
         wait(request.time)?;
-        // The first after the time, not the last within it: that one would leave out the longest pauses.
-        let (after, ended) = next_commit()?;
+        // The first after the time, not the last within it: that one would leave out the longest pauses. From a
+        // moment at which there was no commit it would count rows of a time that was not measured.
+        let (after, ended) = if is_commit {
+            let (rows, at, _) = next_commit()?;
+            (rows, at)
+        } else {
+            look()
+        };
         Ok(Measured { time: ended - begun, rows: after - before })
     };
     let measured = measure();

@@ -1,6 +1,7 @@
 //! The arguments of `forebay bench`, and its help.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
@@ -58,7 +59,7 @@ pub struct Bench {
     pub durability: Durability,
 
     /// Rows in each second that all workers together mean to write [default: as many as they can]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub rate: Option<f64>,
 
     /// Who takes part, with commas between the names [default: all that come with forebay]
@@ -80,7 +81,7 @@ pub struct Bench {
     pub rounds: Option<u32>,
 
     /// How long each trial is measured [default: 0.15]
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
     pub seconds: Option<f64>,
 
     /// A first look: 3 rounds of 0.1 seconds
@@ -158,6 +159,15 @@ impl From<Kind> for forebay_bench::WorkerKind {
     }
 }
 
+/// What no duration can be is refused here; how long it may be, by the plan.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(_) => Ok(seconds),
+        Err(_) => Err("it must be more than 0 and at most 3600".to_owned()),
+    }
+}
+
 const HELP: &str = "\
 Examples:
   What batching is worth on this disk, in half a minute:
@@ -184,7 +194,8 @@ Columns:
                 batches of the same size by hand, or of 400
   rows/tx       rows in each transaction, on average
   p50 .. max    how long calls took, of all rounds: in push until a row is
-                handed over, in await until it is committed
+                handed over, in await until it is committed; there is no max
+                where not every call was timed, which a note says
   CPU s/M rows  CPU time of the contender's processes for a million rows
   memory        the most that they had
   bytes/row     what they gave to write calls
