@@ -16,9 +16,9 @@
 //!
 //! The rate is that of commits, not of calls, and is measured from one commit to another, so that no part of a
 //! transaction counts: from the first that is seen after the warm-up to the first that is seen once the time asked for
-//! has gone by since. Where none comes within a second, the rows of the time asked for are counted from then on. What is
-//! committed before and after does not count for the rate, but must be there in the end. CPU time, bytes and
-//! transactions are those of the whole trial.
+//! has gone by since. Where none comes within a second, and where each worker is a process that sees no commits but its
+//! own, the rows of the time asked for are counted as they come. What is committed before and after does not count
+//! for the rate, but must be there in the end. CPU time, bytes and transactions are those of the whole trial.
 //!
 //! The time of a call counts unless the call was over within the warm-up. Where a call returns before its commit and
 //! there is no rate, every 17th of a worker's calls is timed, for looking at the clock takes as long as such a call;

@@ -36,7 +36,7 @@ pub struct Outcome {
     pub workers: WorkerKind,
     /// Versions of the libraries that did the work, by name; SQLite's under `sqlite`.
     pub versions: BTreeMap<String, String>,
-    /// The time that was measured, as it turned out: from one commit to another, and not less than was asked for.
+    /// The time that was measured, as it turned out; not less than was asked for.
     pub seconds: f64,
     /// Rows committed in that time.
     pub rows: u64,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::{Error, Request, Result};
+use crate::{Error, Request, Result, WorkerKind};
 
 /// The time between two looks for a commit.
 const STEP: Duration = Duration::from_micros(500);
@@ -56,30 +56,25 @@ pub(crate) fn measure(
         Ok(failure) => Err(failure),
         Err(_) => Ok(()),
     };
-    let look = || (committed(), Instant::now());
-    let next_commit = || {
-        let (before, since) = look();
-        loop {
+    // Rows so far, when that was, and whether it was at a commit.
+    let edge = |at_commit: bool| {
+        let (before, since) = (committed(), Instant::now());
+        let (mut rows, mut at) = (before, since);
+        while at_commit && rows == before && at - since < PATIENCE {
             wait(STEP)?;
-            let (rows, at) = look();
-            if rows != before || at - since >= PATIENCE {
-                return Ok::<_, Error>((rows, at, rows != before));
-            }
+            (rows, at) = (committed(), Instant::now());
         }
+        Ok::<_, Error>((rows, at, rows != before))
     };
     let measure = || {
         wait(request.warm_up)?;
         window.enter(Phase::Measured);
-        let (before, begun, is_commit) = next_commit()?;
+        // Many processes write by turns: at its own commits each would count only its turn, as if it were always that.
+        let (before, begun, at_commit) = edge(request.workers.kind != WorkerKind::Processes)?;
         wait(request.time)?;
         // The first after the time, not the last within it: that one would leave out the longest pauses. From a
         // moment at which there was no commit it would count rows of a time that was not measured.
-        let (after, ended) = if is_commit {
-            let (rows, at, _) = next_commit()?;
-            (rows, at)
-        } else {
-            look()
-        };
+        let (after, ended, _) = edge(at_commit)?;
         Ok(Measured { time: ended - begun, rows: after - before })
     };
     let measured = measure();
@@ -95,29 +90,33 @@ mod tests {
     use crate::request::tests::request;
 
     /// Leads a trial in which every look sees what `committed` says to its number.
-    fn measured(time: Duration, committed: impl Fn(u64) -> u64) -> Measured {
+    fn measured(request: &Request, committed: impl Fn(u64) -> u64) -> Measured {
         let looks = AtomicU64::new(0);
         let (_fail, failures) = mpsc::channel();
         let look = || committed(looks.fetch_add(1, Ordering::Relaxed));
-        measure(&request(time), &Window::default(), &failures, look).unwrap()
+        let measured = measure(request, &Window::default(), &failures, look).unwrap();
+        assert!(measured.time >= request.time);
+        measured
     }
 
     #[test]
     fn rows_are_counted_from_one_commit_to_another() {
+        let request = request(Duration::from_millis(2));
         // A transaction of 100 rows is seen at looks 3 and 7: the first after the warm-up, and the first after the time.
-        let time = Duration::from_millis(200);
-        let measured =
-            measured(time, |look| [0, 0, 0, 100, 100, 100, 100, 200][look.min(7) as usize]);
-        assert_eq!(measured.rows, 100);
-        assert!(measured.time >= time);
+        let of_look = [0, 0, 0, 100, 100, 100, 100, 200];
+        assert_eq!(measured(&request, |look| of_look[look.min(7) as usize]).rows, 100);
+    }
+
+    #[test]
+    fn rows_of_one_process_of_many_are_counted_within_the_time() {
+        let mut request = request(Duration::from_millis(2));
+        request.workers.kind = WorkerKind::Processes;
+        assert_eq!(measured(&request, |look| look).rows, 1);
     }
 
     #[test]
     fn where_nothing_is_committed_a_trial_ends_all_the_same() {
-        let time = Duration::from_millis(2);
-        let measured = measured(time, |_| 5);
-        assert_eq!(measured.rows, 0);
-        assert!(measured.time >= time);
+        assert_eq!(measured(&request(Duration::from_millis(2)), |_| 5).rows, 0);
     }
 
     #[test]
