@@ -134,7 +134,7 @@ pub struct Entry {
 pub enum Verdict {
     /// After every trial the database held what had been acknowledged.
     Valid,
-    /// After a trial it did not.
+    /// After a trial it did not, or what the contender counted cannot be.
     Void(String),
     /// A trial could not be run.
     Failed(String),

@@ -136,3 +136,25 @@ impl<S: Source> Worker for DirectWorker<'_, S> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::plan;
+
+    #[test]
+    fn the_end_of_a_trial_counts_from_the_first_write_not_from_the_first_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("topics.db");
+        let plan = plan();
+        plan.workload.make(plan.row, &database, "wal").unwrap();
+        let named = |name: &str| plan.contenders.iter().find(|one| one.name() == name).unwrap();
+        let request = plan.request(named("retry"), plan.modes[0], database);
+        let topics: &'static _ = Box::leak(Box::new(request.topics().unwrap()));
+        let retry = Direct::with_retries(&request, topics);
+        let mut worker = retry.worker(0).unwrap();
+        assert_eq!(worker.over, None);
+        assert_eq!(worker.write(0).unwrap(), Written::Done);
+        assert!(worker.over.is_some());
+    }
+}

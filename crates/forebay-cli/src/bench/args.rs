@@ -200,7 +200,8 @@ Columns:
   memory        the most that they had
   bytes/row     what they gave to write calls
   void          a contender whose database did not hold afterwards what had
-                been acknowledged; its figures are not shown
+                been acknowledged, or whose own count cannot be; its figures
+                are not shown
 
   A figure that there is none of is –. Columns that do not fit the terminal are
   left out from the right. The table goes to standard error when - has taken
