@@ -88,6 +88,13 @@ impl Trials<'_> {
         limit: Option<&Place<'_>>,
     ) -> Option<Figures> {
         let last = &self.0.last()?.outcome;
+        let rows_per_transaction = self.spread(|trial| {
+            Some(trial.rows() as f64 / (trial.outcome.report.transactions? as f64).max(1.0))
+        });
+        // Whoever writes larger transactions than a limit is not bound by it.
+        let rows = rows_per_transaction.as_ref().map_or(0.0, |rows| rows.median);
+        let limit =
+            limit.filter(|limit| limit.contender.batch.is_some_and(|most| rows <= most as f64));
         // One thread alone hands nothing over, and waits for nobody.
         let is_alone = contender.is_alone();
         let latency = self.merged(|trial| (!is_alone).then_some(&trial.outcome.latency));
@@ -97,9 +104,7 @@ impl Trials<'_> {
             versus_direct: direct.and_then(|direct| self.versus(direct)),
             versus_limit: limit.and_then(|limit| self.versus(limit)),
             limit: limit.map(|limit| limit.contender.name.clone()),
-            rows_per_transaction: self.spread(|trial| {
-                Some(trial.rows() as f64 / (trial.outcome.report.transactions? as f64).max(1.0))
-            }),
+            rows_per_transaction,
             latency: Quantiles::of_every(last.timed_every, &latency),
             timed_every: last.timed_every,
             cpu_seconds_per_million_rows: self

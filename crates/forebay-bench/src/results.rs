@@ -151,7 +151,8 @@ pub struct Figures {
     pub versus_direct: Option<Spread>,
     /// That over the one of `limit` in the same round.
     pub versus_limit: Option<Spread>,
-    /// Which limit: with batches of the same size, where the contender has one, else the one of 400.
+    /// Which limit: with transactions of the same size, of 400 rows for contenders without batches; none if theirs
+    /// were larger.
     pub limit: Option<String>,
     /// Rows in each transaction, on average.
     pub rows_per_transaction: Option<Spread>,
