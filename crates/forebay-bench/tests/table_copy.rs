@@ -216,6 +216,16 @@ fn the_second_half_of_the_sample_changes_every_row_but_its_keys() {
 }
 
 #[test]
+fn the_largest_row_that_is_written_is_known() {
+    let database = Database::with("WAL", TOPICS);
+    assert!(database.copy("t").largest_row_bytes() < 100);
+    let one = "UPDATE t SET v = printf('%.*c', 100000, 'x') WHERE id = 501";
+    database.connection().execute_batch(one).unwrap();
+    let bytes = database.copy("t").largest_row_bytes();
+    assert!((100_000..100_100).contains(&bytes), "{bytes}");
+}
+
+#[test]
 fn parents_of_foreign_keys_and_their_parents_are_copied() {
     let database = Database::with(
         "WAL",

@@ -64,6 +64,8 @@ pub struct TableCopy {
     pub(crate) keys: u64,
     /// What one of them takes, on average.
     pub(crate) row_bytes: usize,
+    /// What the largest of them takes.
+    largest: usize,
     /// Bytes of the copy.
     pub(crate) bytes: u64,
     notes: Vec<String>,
@@ -97,7 +99,7 @@ impl TableCopy {
         copy.run()?;
         let Copying { to, mut notes, .. } = copy;
         source.close()?;
-        let Sampled { target, keys, row_bytes, notes: of_sample } =
+        let Sampled { target, keys, row_bytes, largest, notes: of_sample } =
             sample::take(&to, &table, choice, &folder.path().join("sample.db"), stop)?;
         notes.extend(of_sample);
         notes.extend(elsewhere(name, folder.path()));
@@ -116,6 +118,7 @@ impl TableCopy {
             rows,
             keys,
             row_bytes,
+            largest,
             bytes,
             notes,
         })
@@ -160,6 +163,11 @@ impl TableCopy {
     /// What a row takes in a buffer, more or less.
     pub(crate) fn row_size(&self) -> RowSize {
         RowSize(32 + 2 * self.target.columns.len() + self.row_bytes)
+    }
+
+    /// What the largest row that is written takes in a buffer, in bytes and at the most.
+    pub fn largest_row_bytes(&self) -> usize {
+        8 + 5 * self.target.columns.len() + self.largest
     }
 
     /// Rows that must be in the table when so many have been acknowledged.

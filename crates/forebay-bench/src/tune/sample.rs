@@ -15,7 +15,10 @@ use crate::program::Stop;
 pub(super) struct Sampled {
     pub(super) target: Target,
     pub(super) keys: u64,
+    /// Bytes of the values of a row, on average.
     pub(super) row_bytes: usize,
+    /// Those of the largest.
+    pub(super) largest: usize,
     pub(super) notes: Vec<String>,
 }
 
@@ -76,11 +79,12 @@ pub(super) fn take(
     }
     drop(variants_refused);
     let taken = rows.len() as u64;
-    let values: usize = rows.iter().flatten().map(|value| size(ValueRef::from(value))).sum();
-    let row_bytes = values / rows.len();
+    let bytes = |row: &Vec<Value>| row.iter().map(|value| size(ValueRef::from(value))).sum();
+    let row_bytes = rows.iter().map(bytes).sum::<usize>() / rows.len();
     rows.extend(variants);
+    let largest = rows.iter().map(bytes).max().unwrap_or(row_bytes);
     keep(path, &target, &rows).map_err(|error| Error::of_file("write", path, &error))?;
-    Ok(Sampled { target, keys: taken, row_bytes, notes })
+    Ok(Sampled { target, keys: taken, row_bytes, largest, notes })
 }
 
 /// Writing back by the first key that all rows have.
