@@ -2,7 +2,7 @@
 
 use forebay::rusqlite::types::Value;
 use forebay::rusqlite::{self, Connection, OpenFlags, Statement};
-use forebay_trial::{Cursor, Request, Result, Row as TopicRow, Rows, Topics, stride};
+use forebay_trial::{Cursor, Request, Result, Row as TopicRow, Rows, Topics, listed, stride};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 /// Where rows come from. It is there as long as the program, which runs one trial, so that rows may go to any thread
@@ -104,10 +104,8 @@ impl Sample {
         };
         let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let columns = &request.target.columns;
-        let quoted: Vec<_> =
-            columns.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
         let mut statement =
-            connection.prepare(&format!("SELECT {} FROM sample", quoted.join(",")))?;
+            connection.prepare(&format!("SELECT {} FROM sample", listed(columns)))?;
         let rows = statement
             .query_map([], |row| (0..columns.len()).map(|index| row.get(index)).collect())?
             .collect::<rusqlite::Result<Vec<_>>>()?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use forebay::rusqlite::{Connection, OpenFlags};
-use forebay_trial::{Contender, Report, Request, Result, Worker, Written};
+use forebay_trial::{Contender, Report, Request, Result, Worker, Written, quoted};
 
 use super::connection::versions;
 
@@ -30,7 +30,6 @@ impl Contender for Reading {
         let connection = Connection::open_with_flags(&self.request.database, flags)?;
         connection.busy_timeout(self.request.settings.busy_timeout)?;
         let columns = &self.request.target.columns;
-        let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
         let table = quoted(&self.request.target.table);
         let (key, status) = (quoted(&columns[0]), quoted(&columns[1]));
         Ok(Reader {

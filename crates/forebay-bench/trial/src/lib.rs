@@ -42,6 +42,7 @@ mod course;
 mod latency;
 mod outcome;
 mod pace;
+mod quote;
 mod request;
 mod rows;
 mod serve;
@@ -57,6 +58,7 @@ mod window;
 
 pub use latency::Latencies;
 pub use outcome::{Answer, Failed, Outcome, Ready, Report, Written};
+pub use quote::{listed, quoted};
 pub use request::{
     Mode, PROTOCOL, Request, Rows, Settings, Synchronous, Target, WorkerKind, Workers,
 };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Topics};
+use crate::{Result, Topics, listed, quoted};
 
 /// The version of the protocol.
 pub const PROTOCOL: u32 = 1;
@@ -138,18 +138,14 @@ impl Target {
 
     /// The statement for this many rows, with their parameters one row after the other.
     pub fn statement(&self, rows: usize) -> String {
-        let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
-        let list = |names: &mut dyn Iterator<Item = &String>| {
-            names.map(quoted).collect::<Vec<_>>().join(",")
-        };
         let row = format!("({})", vec!["?"; self.columns.len()].join(","));
         let table = quoted(&self.table);
-        let columns = list(&mut self.columns.iter());
+        let columns = listed(&self.columns);
         let insert = format!("INSERT INTO {table}({columns}) VALUES {}", vec![row; rows].join(","));
         if self.key.is_empty() {
             return insert;
         }
-        let key = list(&mut self.key.iter());
+        let key = listed(&self.key);
         let others = self.columns.iter().filter(|column| !self.key.contains(column));
         let set: Vec<_> =
             others.map(|column| format!("{0}=excluded.{0}", quoted(column))).collect();
