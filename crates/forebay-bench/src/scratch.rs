@@ -1,7 +1,7 @@
 //! The folder in which a run has its databases, and which goes with it.
 
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,13 @@ pub(crate) fn folder(parent: &Path, prefix: &str, name: &str, space: u64) -> Res
     Ok(folder)
 }
 
+/// Copies a database for a trial, and waits until it is on the disk: what the system writes back later would be in
+/// the way of what is measured.
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
+    let copied = fs::copy(from, to).and_then(|_| File::open(to)?.sync_all());
+    copied.map_err(|error| Error::of_file("copy the database to", to, &error))
+}
+
 impl Scratch {
     /// Makes a folder in `parent`, if there is room for so many bytes.
     pub(crate) fn new(parent: &Path, space: u64) -> Result<Self> {
@@ -69,8 +76,7 @@ impl Scratch {
         };
         self.clear()?;
         let database = self.path().join("trial.db");
-        fs::copy(&template, &database)
-            .map_err(|error| Error::of_file("copy the database to", &database, &error))?;
+        copy(&template, &database)?;
         Ok(database)
     }
 

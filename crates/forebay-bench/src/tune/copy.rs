@@ -4,27 +4,21 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use forebay::rusqlite::types::{ToSqlOutput, ValueRef};
 use forebay::rusqlite::{self, Connection};
-use forebay_trial::Target;
+use forebay_trial::{Target, quoted};
 use tempfile::TempDir;
 
+use super::copying::{Copying, MAX_BYTES};
 use super::sample::{self, Sampled};
-use super::schema::{self, Column, Object, Table};
-use super::source::{self, Source};
+use super::schema::{self, Table};
+use super::source::Source;
 use crate::contender::RowSize;
 use crate::error::{Error, Result};
 use crate::program::Stop;
 use crate::scratch;
 
-/// Rows that are copied of the table at the most; of all others together as many again.
-const MAX_ROWS: u64 = 1_000_000;
-/// The same in bytes.
-const MAX_BYTES: u64 = 256 << 20;
 /// What the copies of a trial's database and its log may take beside the copy.
 const ROOM: u64 = 256 << 20;
-/// Rows between two looks at whether to stop.
-const LOOK: u64 = 1_000;
 
 /// Whether the rows of a table are updates or new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,33 +66,35 @@ pub struct TableCopy {
 }
 
 impl TableCopy {
-    /// Makes it. Blocks until it is on the disk; a database that is not in WAL mode cannot be written by others
-    /// meanwhile.
+    /// Makes it. Blocks until it is on the disk. A database that is not in WAL mode cannot be written by others while its
+    /// rows are read.
+    ///
+    /// This process must not have the database open: its header is read without SQLite, and to close a file drops all
+    /// locks that the process has on it.
     ///
     /// # Errors
     ///
     /// When the table cannot be copied, or no row of it can be written; nothing is left behind then.
     pub fn make(choice: &TableChoice, stop: &Stop) -> Result<Self> {
+        // Where a statement was broken off, what it failed of is no news.
+        Self::copy(choice, stop)
+            .map_err(|error| if stop.is_stopped() { Error::stopped() } else { error })
+    }
+
+    fn copy(choice: &TableChoice, stop: &Stop) -> Result<Self> {
         let name = &choice.database;
         let source = Source::open(name, stop)?;
-        let read = |error: rusqlite::Error| source.failed(&error, stop);
+        let read = |error: rusqlite::Error| source.failed(&error);
         let tables = schema::tables(&source.connection).map_err(read)?;
         let table = find(&tables, &choice.table)?;
         let parent = place(choice)?;
         let folder = folder(&parent, name, choice.folder.is_some())?;
         let database = folder.path().join("table.db");
-        let mut copy = Copying {
-            from: &source,
-            to: Connection::open(&database)
-                .map_err(|error| Error::of_file("make", &database, &error))?,
-            stop,
-            table: &table,
-            tables: &tables,
-            notes: Vec::new(),
-        };
-        copy.run()?;
-        let Copying { to, mut notes, .. } = copy;
+        let mut copying = Copying::begin(&database, &table, stop)?;
+        let objects = copying.fill(&source, &tables)?;
+        // Indexes may take longer than all rows, and whoever writes to the source must not wait for them.
         source.close()?;
+        let (to, mut notes) = copying.finish(&objects)?;
         let Sampled { target, keys, row_bytes, largest, notes: of_sample } =
             sample::take(&to, &table, choice, &folder.path().join("sample.db"), stop)?;
         notes.extend(of_sample);
@@ -180,8 +176,7 @@ impl TableCopy {
 
     /// Makes a database with the table for a trial.
     pub(crate) fn copy_to(&self, path: &Path, journal_mode: &str) -> Result<()> {
-        fs::copy(&self.database, path)
-            .map_err(|error| Error::of_file("copy the table to", path, &error))?;
+        scratch::copy(&self.database, path)?;
         let failed = |error: rusqlite::Error| Error::of_file("make", path, &error);
         let connection = Connection::open(path).map_err(failed)?;
         connection.pragma_update(None, "journal_mode", journal_mode).map_err(failed)?;
@@ -191,7 +186,7 @@ impl TableCopy {
 
 /// How many rows a table has.
 pub(crate) fn count(connection: &Connection, table: &str) -> rusqlite::Result<u64> {
-    let sql = format!("SELECT count(*) FROM {}", schema::quoted(table));
+    let sql = format!("SELECT count(*) FROM {}", quoted(table));
     connection.query_row(&sql, [], |row| row.get::<_, i64>(0)).map(i64::cast_unsigned)
 }
 
@@ -249,170 +244,4 @@ fn folder(parent: &Path, database: &Path, chosen: bool) -> Result<TempDir> {
         format!("the folder of {}", database.display())
     };
     scratch::folder(parent, ".forebay-tune-", &what, space)
-}
-
-/// A copy under way.
-struct Copying<'a> {
-    from: &'a Source,
-    to: Connection,
-    stop: &'a Stop,
-    table: &'a Table,
-    tables: &'a [Table],
-    notes: Vec<String>,
-}
-
-impl Copying<'_> {
-    fn run(&mut self) -> Result<()> {
-        let objects =
-            schema::objects(&self.from.connection).map_err(|error| self.unread(&error))?;
-        let related = schema::related(&self.from.connection, &self.table.name, self.tables)
-            .map_err(|error| self.unread(&error))?;
-        self.prepare().map_err(|error| self.unwritten(&error))?;
-        let is_shadow = |object: &Object| {
-            self.tables.iter().any(|table| table.kind == "shadow" && table.name == object.name)
-        };
-        let (made_first, made_last): (Vec<_>, Vec<_>) = objects
-            .into_iter()
-            .filter(|object| !is_shadow(object))
-            .partition(|object| object.kind == "table");
-        let mut missing = self.make(&made_first)?;
-        let (rows, bytes, whole) = self.rows(self.table, (MAX_ROWS, MAX_BYTES))?;
-        if !whole {
-            self.notes.push(format!(
-                "the copy has the first {rows} rows of {} ({} MiB): more would take long, and change little",
-                self.table.name,
-                bytes >> 20
-            ));
-        }
-        let mut left = (MAX_ROWS, MAX_BYTES);
-        for other in &related {
-            if missing.contains(&other.name) {
-                continue;
-            }
-            match self.rows(other, left) {
-                Ok((rows, bytes, whole)) => {
-                    left = (left.0 - rows, left.1.saturating_sub(bytes));
-                    if !whole {
-                        self.notes.push(format!(
-                            "{}, which {} needs, is copied in part ({rows} rows)",
-                            other.name, self.table.name
-                        ));
-                    }
-                }
-                Err(error) if self.stop.is_stopped() => return Err(error),
-                Err(error) => {
-                    self.notes.push(format!("the rows of {} are left out: {error}", other.name));
-                }
-            }
-        }
-        for kind in ["index", "view", "trigger"] {
-            let objects: Vec<_> =
-                made_last.iter().filter(|object| object.kind == kind).cloned().collect();
-            missing.extend(self.make(&objects)?);
-        }
-        self.to
-            .execute_batch("COMMIT; PRAGMA journal_mode=WAL")
-            .map_err(|error| self.unwritten(&error))
-    }
-
-    /// Has the copy be laid out as its source is, and made without a thought of crashes.
-    fn prepare(&mut self) -> rusqlite::Result<()> {
-        source::interrupt(&mut self.to, self.stop)?;
-        for name in ["page_size", "auto_vacuum", "encoding"] {
-            let value: rusqlite::types::Value =
-                self.from.connection.pragma_query_value(None, name, |row| row.get(0))?;
-            self.to.pragma_update(None, name, value)?;
-        }
-        self.to.execute_batch(
-            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA foreign_keys=OFF; BEGIN",
-        )
-    }
-
-    /// Makes objects, and names those that cannot be made here.
-    fn make(&mut self, objects: &[Object]) -> Result<Vec<String>> {
-        let mut missing = Vec::new();
-        for object in objects {
-            let Err(error) = self.to.execute_batch(&object.sql) else { continue };
-            let (kind, name) = (&object.kind, &object.name);
-            if self.stop.is_stopped() {
-                return Err(Error::stopped());
-            }
-            if object.kind == "table" && object.name == self.table.name {
-                return Err(Error::new(format!("cannot copy {name}: {error}")).with_hint(
-                    "functions and modules that only its application has are not known here",
-                ));
-            }
-            self.notes.push(format!("the {kind} {name} is left out: {error}"));
-            missing.push(object.name.clone());
-        }
-        Ok(missing)
-    }
-
-    /// Copies rows up to so many and so many bytes. Returns how many of both, and whether those were all.
-    fn rows(&self, table: &Table, (max_rows, max_bytes): (u64, u64)) -> Result<(u64, u64, bool)> {
-        let columns = schema::columns(&self.from.connection, &table.name)
-            .map_err(|error| self.unread(&error))?;
-        let rowid = schema::rowid(table, &columns);
-        let list = list_of(rowid, &columns);
-        let (name, width) =
-            (schema::quoted(&table.name), columns.len() + usize::from(rowid.is_some()));
-        if columns.is_empty() {
-            return Ok((0, 0, true));
-        }
-        let marks = vec!["?"; width].join(",");
-        let mut select = self
-            .from
-            .connection
-            .prepare(&format!("SELECT {list} FROM {name}"))
-            .map_err(|error| self.unread(&error))?;
-        let mut insert = self
-            .to
-            .prepare(&format!("INSERT INTO {name}({list}) VALUES ({marks})"))
-            .map_err(|error| self.unwritten(&error))?;
-        let (mut rows, mut bytes) = (0, 0);
-        let mut found = select.query([]).map_err(|error| self.unread(&error))?;
-        while let Some(row) = found.next().map_err(|error| self.unread(&error))? {
-            if rows >= max_rows || bytes >= max_bytes {
-                return Ok((rows, bytes, false));
-            }
-            for index in 0..width {
-                let value = row.get_ref(index).map_err(|error| self.unread(&error))?;
-                bytes += size(value) as u64;
-                insert
-                    .raw_bind_parameter(index + 1, ToSqlOutput::Borrowed(value))
-                    .map_err(|error| self.unwritten(&error))?;
-            }
-            insert.raw_execute().map_err(|error| self.unwritten(&error))?;
-            rows += 1;
-            if rows.is_multiple_of(LOOK) && self.stop.is_stopped() {
-                return Err(Error::stopped());
-            }
-        }
-        Ok((rows, bytes, true))
-    }
-
-    fn unread(&self, error: &rusqlite::Error) -> Error {
-        self.from.failed(error, self.stop)
-    }
-
-    fn unwritten(&self, error: &rusqlite::Error) -> Error {
-        if self.stop.is_stopped() {
-            return Error::stopped();
-        }
-        Error::new(format!("cannot copy {}: {error}", self.table.name))
-    }
-}
-
-fn list_of(rowid: Option<&str>, columns: &[Column]) -> String {
-    let names = rowid.into_iter().chain(columns.iter().map(|column| column.name.as_str()));
-    schema::listed(names)
-}
-
-/// What a value takes.
-pub(super) fn size(value: ValueRef<'_>) -> usize {
-    match value {
-        ValueRef::Null => 0,
-        ValueRef::Integer(_) | ValueRef::Real(_) => 8,
-        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.len(),
-    }
 }

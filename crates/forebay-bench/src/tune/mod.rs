@@ -5,6 +5,7 @@
 
 mod advice;
 mod copy;
+mod copying;
 mod fit;
 mod linger;
 mod page;

@@ -1,13 +1,16 @@
 //! The rows that trials write: taken from all over the table, or made up where it is empty.
 
+use std::collections::HashSet;
+use std::mem;
 use std::path::Path;
 
 use forebay::rusqlite::types::{Value, ValueRef};
 use forebay::rusqlite::{self, Connection, OptionalExtension, params_from_iter};
-use forebay_trial::Target;
+use forebay_trial::{Target, listed, quoted};
 
-use super::copy::{TableChoice, Writing, count, size};
-use super::schema::{self, Column, Table, listed, quoted};
+use super::copy::{TableChoice, Writing, count};
+use super::copying::size;
+use super::schema::{self, Column, Table};
 use crate::error::{Error, Result};
 use crate::program::Stop;
 
@@ -30,72 +33,72 @@ pub(super) fn take(
     path: &Path,
     stop: &Stop,
 ) -> Result<Sampled> {
-    let failed = |error: rusqlite::Error| match stop.is_stopped() {
-        true => Error::stopped(),
-        false => Error::new(format!("cannot take rows of {}: {error}", table.name)),
-    };
+    let failed = |error| failed(table, &error);
     let columns = schema::columns(copy, &table.name).map_err(failed)?;
-    let keys = schema::unique_keys(copy, &table.name, &columns).map_err(failed)?;
     let target = match choice.writing {
-        Writing::Upsert => upsert(copy, table, &columns, &keys)?,
+        Writing::Upsert => upsert(copy, table, &columns)?,
         Writing::Insert => insert(copy, table, &columns)?,
     };
-    let mut notes = Vec::new();
-    let written: Vec<_> = target
-        .columns
-        .iter()
-        .filter_map(|name| columns.iter().find(|column| column.name == *name))
-        .collect();
     let there = count(copy, &table.name).map_err(failed)?;
-    let keys_wanted = u64::from(choice.keys.max(1));
-    let wanted = if there == 0 { keys_wanted } else { keys_wanted.min(there) };
+    let wanted = choice.keys.max(1).into();
     let mut rows = match there {
-        0 => made_up(copy, table, &written, wanted).map_err(failed)?,
-        _ => spread(copy, &target, there, wanted).map_err(failed)?,
-    };
+        0 => made_up(copy, table, &target, &columns, wanted),
+        _ => spread(copy, &target, there, wanted.min(there)),
+    }
+    .map_err(failed)?;
     copy.execute_batch("PRAGMA foreign_keys=ON").map_err(failed)?;
-    let (asked, refused) = (rows.len(), keep_writable(copy, &target, &mut rows).map_err(failed)?);
+    let asked = rows.len();
+    let refused = keep_writable(copy, &target, &mut rows, stop).map_err(failed)?;
     if rows.is_empty() {
         return Err(none_can_be_written(table, there, refused));
     }
-    if there == 0 {
-        notes.push(format!(
-            "{} is empty: {} rows are made up from the types of its columns",
-            table.name,
-            rows.len()
-        ));
-    }
-    if let Some(error) = refused {
-        let lost = asked - rows.len();
-        notes.push(format!("{lost} of {asked} rows cannot be written and are left out: {error}"));
-    }
-    let mut variants = changed(&rows, &target, &keys);
-    let variants_refused = keep_writable(copy, &target, &mut variants).map_err(failed)?;
+    let mut variants = match schema::unique_columns(copy, &table.name, &columns).map_err(failed)? {
+        Some(own) => changed(&rows, &target, &own),
+        None => Vec::new(),
+    };
+    keep_writable(copy, &target, &mut variants, stop).map_err(failed)?;
+    let mut notes = notes(table, there, (asked, rows.len()), refused);
     if variants.is_empty() || variants == rows {
         notes.push(
             "writing these rows changes nothing in them, which costs less than a change: the figures are too good"
                 .to_owned(),
         );
     }
-    drop(variants_refused);
-    let taken = rows.len() as u64;
+    let keys = rows.len() as u64;
     let bytes = |row: &Vec<Value>| row.iter().map(|value| size(ValueRef::from(value))).sum();
     let row_bytes = rows.iter().map(bytes).sum::<usize>() / rows.len();
     rows.extend(variants);
     let largest = rows.iter().map(bytes).max().unwrap_or(row_bytes);
     keep(path, &target, &rows).map_err(|error| Error::of_file("write", path, &error))?;
-    Ok(Sampled { target, keys: taken, row_bytes, largest, notes })
+    Ok(Sampled { target, keys, row_bytes, largest, notes })
+}
+
+fn failed(table: &Table, error: &rusqlite::Error) -> Error {
+    Error::new(format!("cannot take rows of {}: {error}", table.name))
+}
+
+/// What to know of the rows: those that were `asked` for, and those that are `left`.
+fn notes(
+    table: &Table,
+    there: u64,
+    (asked, left): (usize, usize),
+    refused: Option<rusqlite::Error>,
+) -> Vec<String> {
+    let name = &table.name;
+    let made_up = (there == 0)
+        .then(|| format!("{name} is empty: {left} rows are made up from the types of its columns"));
+    let lost = refused.map(|error| {
+        format!("{} of {asked} rows cannot be written and are left out: {error}", asked - left)
+    });
+    made_up.into_iter().chain(lost).collect()
 }
 
 /// Writing back by the first key that all rows have.
-fn upsert(
-    copy: &Connection,
-    table: &Table,
-    columns: &[Column],
-    keys: &[Vec<String>],
-) -> Result<Target> {
+fn upsert(copy: &Connection, table: &Table, columns: &[Column]) -> Result<Target> {
+    let keys =
+        schema::unique_keys(copy, &table.name, columns).map_err(|error| failed(table, &error))?;
     let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-    for key in keys {
+    for key in &keys {
         let key: Vec<&str> = key.iter().map(String::as_str).collect();
         let target = Target::new(&table.name, &names, &key);
         let nulls: Vec<_> = key.iter().map(|name| format!("{} IS NULL", quoted(name))).collect();
@@ -106,7 +109,7 @@ fn upsert(
             return Ok(target);
         }
     }
-    let (kind, why) = match (table.kind.as_str(), keys) {
+    let (kind, why) = match (table.kind.as_str(), keys.as_slice()) {
         ("virtual", _) => ("a virtual table", "has no key"),
         (_, []) => ("a table", "has no primary key and no unique index"),
         _ => ("a table", "has no key that all rows have (NULLs are in all of its unique indexes)"),
@@ -120,9 +123,8 @@ fn upsert(
 
 /// Inserting rows that get a new key from SQLite, or have none.
 fn insert(copy: &Connection, table: &Table, columns: &[Column]) -> Result<Target> {
-    let unique = schema::has_unique_index(copy, &table.name).map_err(|error| {
-        Error::new(format!("cannot look at the indexes of {}: {error}", table.name))
-    })?;
+    let unique =
+        schema::has_unique_index(copy, &table.name).map_err(|error| failed(table, &error))?;
     if unique {
         return Err(Error::new(format!(
             "rows of {} cannot be inserted a second time: it has a key, or another unique index",
@@ -177,12 +179,13 @@ fn spread(
 fn made_up(
     copy: &Connection,
     table: &Table,
-    columns: &[&Column],
+    target: &Target,
+    columns: &[Column],
     wanted: u64,
 ) -> rusqlite::Result<Vec<Vec<Value>>> {
     let references = schema::references(copy, &table.name)?;
     let mut values = Vec::new();
-    for column in columns {
+    for column in columns.iter().filter(|column| target.columns.contains(&column.name)) {
         let parent = references.iter().find(|one| one.column.eq_ignore_ascii_case(&column.name));
         let mut found = Vec::new();
         if let Some(parent) = parent {
@@ -204,7 +207,7 @@ fn made_up(
                 found.push(Value::Null);
             }
         }
-        values.push((*column, found));
+        values.push((column, found));
     }
     let row = |number: u64| {
         let value = |(column, found): &(&Column, Vec<Value>)| match found.len() as u64 {
@@ -240,14 +243,16 @@ fn plausible(column: &Column, number: u64) -> Value {
     }
 }
 
-/// The same rows as the next time they are written: with the values of their neighbours, but for what no two rows
-/// share. SQLite spares itself writing what has not changed, so what is written must change.
-fn changed(rows: &[Vec<Value>], target: &Target, keys: &[Vec<String>]) -> Vec<Vec<Value>> {
-    let own = |name: &String| keys.iter().flatten().any(|key| key == name);
+/// The same rows as the next time they are written: with the values of their neighbours, but for the columns that are
+/// their `own`. SQLite spares itself writing what has not changed, so what is written must change.
+fn changed(rows: &[Vec<Value>], target: &Target, own: &HashSet<String>) -> Vec<Vec<Value>> {
     let change = |(place, row): (usize, &Vec<Value>)| {
         let neighbour = &rows[(place + 1) % rows.len()];
         let values = target.columns.iter().zip(row.iter().zip(neighbour));
-        values.map(|(name, (value, other))| if own(name) { value } else { other }.clone()).collect()
+        let value = |(name, (value, other)): (&String, (&Value, &Value))| {
+            if own.contains(name) { value } else { other }.clone()
+        };
+        values.map(value).collect()
     };
     rows.iter().enumerate().map(change).collect()
 }
@@ -257,16 +262,20 @@ fn keep_writable(
     copy: &Connection,
     target: &Target,
     rows: &mut Vec<Vec<Value>>,
+    stop: &Stop,
 ) -> rusqlite::Result<Option<rusqlite::Error>> {
     let mut statement = copy.prepare(&target.sql)?;
     let mut refused = None;
-    rows.retain(|row| match statement.execute(params_from_iter(row)) {
-        Ok(_) => true,
-        Err(error) => {
-            refused.get_or_insert(error);
-            false
+    for row in mem::take(rows) {
+        match statement.execute(params_from_iter(&row)) {
+            Ok(_) => rows.push(row),
+            // It was broken off, which says nothing of the row.
+            Err(error) if stop.is_stopped() => return Err(error),
+            Err(error) => {
+                refused.get_or_insert(error);
+            }
         }
-    });
+    }
     Ok(refused)
 }
 

@@ -41,16 +41,6 @@ pub(super) struct Reference {
     pub(super) parent_column: Option<String>,
 }
 
-/// A name as SQL takes any.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// Names with commas between them.
-pub(super) fn listed(names: impl IntoIterator<Item = impl AsRef<str>>) -> String {
-    names.into_iter().map(|name| quoted(name.as_ref())).collect::<Vec<_>>().join(",")
-}
-
 /// All tables and views that the user has made, and those that virtual tables keep beside them.
 pub(super) fn tables(connection: &Connection) -> rusqlite::Result<Vec<Table>> {
     let sql = "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite\\_%' \
@@ -141,38 +131,73 @@ pub(super) fn has_unique_index(connection: &Connection, table: &str) -> rusqlite
     connection.query_row(sql, [table], |_| Ok(())).optional().map(|found| found.is_some())
 }
 
+/// The columns on which it depends whether rows are alike to a unique index of any kind, or are in it: as long as they
+/// stay as they are, the others may have any value. `None` where one depends on an expression or a generated column.
+pub(super) fn unique_columns(
+    connection: &Connection,
+    table: &str,
+    all: &[Column],
+) -> rusqlite::Result<Option<HashSet<String>>> {
+    let indexed = names(
+        connection,
+        "SELECT term.name FROM pragma_index_list(?) AS list, pragma_index_info(list.name) AS term WHERE list.\"unique\"",
+        table,
+    )?;
+    let conditions = names(
+        connection,
+        "SELECT sql FROM sqlite_schema WHERE name IN (SELECT name FROM pragma_index_list(?) WHERE \"unique\" AND partial)",
+        table,
+    )?;
+    let Some(mut found) = indexed.into_iter().collect::<Option<HashSet<_>>>() else {
+        return Ok(None);
+    };
+    found.extend(all.iter().filter(|column| column.key > 0).map(|column| column.name.clone()));
+    let columns = names(connection, "SELECT name FROM pragma_table_xinfo(?)", table)?;
+    let decides = |name: &String| conditions.iter().flatten().any(|sql| mentions(sql, name));
+    found.extend(columns.into_iter().flatten().filter(decides));
+    let is_stored = |name: &String| all.iter().any(|column| column.name == *name);
+    Ok(found.iter().all(is_stored).then_some(found))
+}
+
 fn names(connection: &Connection, sql: &str, of: &str) -> rusqlite::Result<Vec<Option<String>>> {
     connection.prepare(sql)?.query_map([of], |row| row.get(0))?.collect()
 }
 
+/// Whether a text of SQL has this name in it, regardless of case.
+fn mentions(sql: &str, name: &str) -> bool {
+    let of_a_word = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let (sql, name) = (sql.to_lowercase(), name.to_lowercase());
+    sql.match_indices(&name).any(|(at, _)| {
+        !sql[..at].ends_with(of_a_word) && !sql[at + name.len()..].starts_with(of_a_word)
+    })
+}
+
 /// The other tables whose rows a write to `table` may need: those that its foreign keys point to, those that its
-/// triggers name, and what these need in turn.
+/// triggers name, also behind views, and what these need in turn.
 pub(super) fn related(
     connection: &Connection,
+    objects: &[Object],
     table: &str,
     all: &[Table],
 ) -> rusqlite::Result<Vec<Table>> {
-    let objects = objects(connection)?;
     let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
     let (mut found, mut next) = (HashSet::new(), vec![table.to_owned()]);
     while let Some(name) = next.pop() {
         if !found.insert(name.to_lowercase()) {
             continue;
         }
-        let triggers =
-            objects.iter().filter(|object| object.kind == "trigger" && same(&object.table, &name));
-        let words: HashSet<String> = triggers
-            .flat_map(|trigger| {
-                trigger.sql.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'))
-            })
-            .map(str::to_lowercase)
-            .collect();
+        let is_run = |object: &&Object| match object.kind.as_str() {
+            "trigger" => same(&object.table, &name),
+            "view" => same(&object.name, &name),
+            _ => false,
+        };
+        let run: Vec<&Object> = objects.iter().filter(is_run).collect();
         let parents = references(connection, &name)?;
-        let named = all.iter().filter(|other| {
-            words.contains(&other.name.to_lowercase())
+        let needed = all.iter().filter(|other| {
+            run.iter().any(|object| mentions(&object.sql, &other.name))
                 || parents.iter().any(|one| same(&one.parent, &other.name))
         });
-        next.extend(named.map(|other| other.name.clone()));
+        next.extend(needed.map(|other| other.name.clone()));
     }
     found.remove(&table.to_lowercase());
     let holds_rows = |other: &&Table| {
