@@ -56,7 +56,8 @@ pub fn run(
 ) -> Result<Results> {
     plan.check()?;
     allow_files();
-    let scratch = Scratch::new(&plan.folder, plan.workload.space())?;
+    let space = plan.workload.space(plan.row, plan.warm_up + plan.time);
+    let scratch = Scratch::new(&plan.folder, space)?;
     let begun_at = SystemTime::now();
     let disk = host::disk(scratch.path());
     let mut run = Run { plan, own, stop, scratch };
@@ -132,7 +133,7 @@ fn results(
         host: host::host(),
         disk,
         settings: plan.settings("wal"),
-        workload: plan.workload.facts(plan.row),
+        workload: plan.workload.facts(plan.row, plan.workers),
         workers: plan.workers,
         worker_kind: plan.kind,
         rate: plan.rate,

@@ -191,7 +191,8 @@ fn check(plan: &Plan, database: &Path, outcome: &Outcome) -> Result<Option<Strin
         }
         (_, Rows::Topics { keys, status_bytes }) => {
             let topics = Topics::new(workers, keys, status_bytes);
-            verify(database, &topics, &outcome.acknowledged)
+            let filling = plan.workload.filling(plan.row);
+            verify(database, &topics, &filling, &outcome.acknowledged)
         }
         (_, Rows::Sample { .. }) => Ok(None),
     }

@@ -1,17 +1,17 @@
 //! Does the database hold what was acknowledged?
 
-use std::collections::HashMap;
 use std::path::Path;
 
+use forebay::rusqlite::types::ValueRef;
 use forebay::rusqlite::{self, Connection, OpenFlags};
-use forebay_trial::Topics;
+use forebay_trial::{Row, Topics};
 
 use crate::error::{Error, Result};
 use crate::tune;
-use crate::workload::TABLE;
+use crate::workload::{Filling, TABLE, UNTOUCHED};
 
-/// Looks for what must be in the table when the workers had these numbers of rows acknowledged, beside the rows that
-/// were there before and not written (their `progress` is -1). Returns why the trial is void, if it is.
+/// Looks whether the table holds what it was filled with and what the workers had acknowledged, so many rows each: every
+/// row, every column, and no other row. Returns why the trial is void, if it is.
 ///
 /// # Errors
 ///
@@ -19,6 +19,7 @@ use crate::workload::TABLE;
 pub(crate) fn verify(
     database: &Path,
     topics: &Topics,
+    filling: &Filling,
     acknowledged: &[u64],
 ) -> Result<Option<String>> {
     let failed = |error: rusqlite::Error| Error::of_file("verify", database, &error);
@@ -26,33 +27,107 @@ pub(crate) fn verify(
     if damage.is_some() {
         return Ok(damage);
     }
-    let mut expected: HashMap<i64, i64> = HashMap::new();
-    for (worker, &acknowledged) in (0..).zip(acknowledged) {
-        let newest = topics.cursor(worker).newest(acknowledged);
-        expected.extend(newest.map(|(key, number)| (key as i64, number as i64)));
-    }
+    let columns = Topics::COLUMNS.join(",");
     let mut statement = connection
-        .prepare(&format!("SELECT topic_id, progress FROM {TABLE} WHERE progress >= 0"))
+        .prepare(&format!("SELECT {columns} FROM {TABLE} ORDER BY topic_id"))
         .map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
     let mut wrong = Wrong::default();
-    while let Some(row) = rows.next().map_err(failed)? {
-        let key: i64 = row.get(0).map_err(failed)?;
-        let found: i64 = row.get(1).map_err(failed)?;
-        match expected.remove(&key) {
-            Some(number) if number == found => {}
-            Some(number) => wrong.add(format!(
-                "topic {key} holds update {found}, and {number} was acknowledged last"
-            )),
+    let mut expected = expected(topics, filling, acknowledged).peekable();
+    while let Some(found) = rows.next().map_err(failed)? {
+        let key: i64 = found.get(0).map_err(failed)?;
+        while let Some(missing) = expected.next_if(|row| row.topic_id < key) {
+            wrong.add(is_missing(&missing));
+        }
+        match expected.next_if(|row| row.topic_id == key) {
+            Some(row) => wrong.extend(difference(found, &row).map_err(failed)?),
             None => wrong.add(format!("topic {key} is there, and was never acknowledged")),
         }
     }
-    let mut missing: Vec<_> = expected.into_iter().collect();
-    missing.sort_unstable();
-    for (key, number) in missing {
-        wrong.add(format!("topic {key} is not there, and update {number} was acknowledged"));
-    }
+    wrong.extend(expected.map(|row| is_missing(&row)));
     Ok(wrong.verdict())
+}
+
+/// The rows that must be there, in the order of their keys.
+fn expected<'a>(
+    topics: &'a Topics,
+    filling: &'a Filling,
+    acknowledged: &'a [u64],
+) -> Box<dyn Iterator<Item = Row<'a>> + 'a> {
+    if filling.topics == 0 {
+        return Box::new(added(topics, acknowledged));
+    }
+    Box::new(newest(topics, filling, acknowledged).into_iter().flatten())
+}
+
+/// Those of workers that only add rows: each has a key above that of the row before.
+fn added<'a>(topics: &'a Topics, acknowledged: &'a [u64]) -> impl Iterator<Item = Row<'a>> {
+    let longest = acknowledged.iter().copied().max().unwrap_or(0);
+    let mut cursors: Vec<_> = (0..).zip(acknowledged).map(|(w, _)| topics.cursor(w)).collect();
+    (0..longest)
+        .flat_map(move |number| (0..acknowledged.len()).map(move |worker| (worker, number)))
+        .filter(move |&(worker, number)| number < acknowledged[worker])
+        .map(move |(worker, number)| cursors[worker].row(number))
+}
+
+/// Those of workers that update topics, by key: the last of each, and untouched ones.
+fn newest<'a>(
+    topics: &'a Topics,
+    filling: &'a Filling,
+    acknowledged: &[u64],
+) -> Vec<Option<Row<'a>>> {
+    let untouched =
+        |topic_id| Row { topic_id, status: &filling.status, progress: UNTOUCHED, updated_at: 0 };
+    let mut rows: Vec<_> = (0..filling.topics as i64).map(|key| Some(untouched(key))).collect();
+    // A worker beyond the topics has one of its own.
+    rows.resize(rows.len().max(acknowledged.len()), None);
+    for (worker, &acknowledged) in (0..).zip(acknowledged) {
+        let mut cursor = topics.cursor(worker);
+        for number in 0..acknowledged {
+            let row = cursor.row(number);
+            // No worker has more topics than there are.
+            if acknowledged - number <= filling.topics {
+                rows[row.topic_id as usize] = Some(row);
+            }
+        }
+    }
+    rows
+}
+
+/// What is wrong with a row, if anything is.
+fn difference(found: &rusqlite::Row<'_>, row: &Row<'_>) -> rusqlite::Result<Option<String>> {
+    let Row { topic_id, status, progress, updated_at } = *row;
+    let last = || match progress {
+        UNTOUCHED => "none was acknowledged".to_owned(),
+        number => format!("{number} was acknowledged last"),
+    };
+    let update = found.get_ref(2)?;
+    if update != ValueRef::Integer(progress) {
+        let update = match update {
+            ValueRef::Integer(number) => number.to_string(),
+            other => format!("of type {}", other.data_type()),
+        };
+        return Ok(Some(format!("topic {topic_id} holds update {update}, and {}", last())));
+    }
+    let others = [
+        ("status", ValueRef::Text(status.as_bytes())),
+        ("updated_at", ValueRef::Integer(updated_at)),
+    ];
+    for (column, expected) in others {
+        if found.get_ref(column)? != expected {
+            let why = format!("topic {topic_id} has another {column} than its update {progress}");
+            return Ok(Some(why));
+        }
+    }
+    Ok(None)
+}
+
+fn is_missing(row: &Row<'_>) -> String {
+    let why = match row.progress {
+        UNTOUCHED => "was before the trial".to_owned(),
+        number => format!("update {number} was acknowledged"),
+    };
+    format!("topic {} is not there, and {why}", row.topic_id)
 }
 
 /// Looks whether a table of the user's own has this many rows. What is in them is not looked at: any of the values
@@ -89,6 +164,12 @@ struct Wrong {
     first: Option<String>,
 }
 
+impl Extend<String> for Wrong {
+    fn extend<I: IntoIterator<Item = String>>(&mut self, all: I) {
+        all.into_iter().for_each(|what| self.add(what));
+    }
+}
+
 impl Wrong {
     fn add(&mut self, what: String) {
         self.count += 1;
@@ -105,49 +186,84 @@ impl Wrong {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::workload::{RowKind, Workload};
 
-    /// A table with what 3 workers had acknowledged, and a change to it.
-    fn verdict(change: &str) -> Option<String> {
+    /// What is said of a database after three workers had this acknowledged, each row of which was written, and a change.
+    fn verdict(workload: &Workload, acknowledged: [u64; 3], change: &str) -> Option<String> {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("trial.db");
+        workload.make(RowKind::Fat, &database, "wal").unwrap();
+        let topics = Topics::new(3, workload.keys(), RowKind::Fat.status_bytes());
         let connection = Connection::open(&database).unwrap();
-        let (topics, acknowledged) = (Topics::new(3, Some(10), 0), [25, 0, 2]);
-        connection
-            .execute_batch(&format!(
-                "CREATE TABLE {TABLE}(topic_id INTEGER PRIMARY KEY, progress INTEGER)"
-            ))
-            .unwrap();
-        for worker in 0..3 {
+        connection.execute_batch("BEGIN").unwrap();
+        for (worker, acknowledged) in (0..).zip(acknowledged) {
             let mut cursor = topics.cursor(worker);
-            for number in 0..acknowledged[worker as usize] {
+            for number in 0..acknowledged {
                 let row = cursor.row(number);
-                let sql = format!("INSERT OR REPLACE INTO {TABLE} VALUES (?, ?)");
-                connection.execute(&sql, [row.topic_id, row.progress]).unwrap();
+                let values = (row.topic_id, row.status, row.progress, row.updated_at);
+                let sql = format!("INSERT OR REPLACE INTO {TABLE} VALUES (?, ?, ?, ?)");
+                connection.execute(&sql, values).unwrap();
             }
         }
-        connection
-            .execute_batch(&format!("INSERT INTO {TABLE} VALUES (1000, -1); {change}"))
-            .unwrap();
+        connection.execute_batch(&format!("COMMIT; {change}")).unwrap();
         drop(connection);
-        verify(&database, &topics, &acknowledged).unwrap()
+        verify(&database, &topics, &workload.filling(RowKind::Fat), &acknowledged).unwrap()
+    }
+
+    fn hot(change: &str) -> String {
+        verdict(&Workload::Hot, [250, 0, 2], change).unwrap()
     }
 
     #[test]
     fn what_was_acknowledged_and_is_there_is_valid() {
-        assert_eq!(verdict(""), None);
+        for acknowledged in [[250, 0, 2], [0, 0, 0], [1, 134, 1_000]] {
+            assert_eq!(verdict(&Workload::Hot, acknowledged, ""), None);
+            assert_eq!(verdict(&Workload::Append, acknowledged, ""), None);
+        }
     }
 
     #[test]
     fn a_lost_row_a_stale_row_and_a_row_too_many_are_void() {
-        let lost = verdict("DELETE FROM topic_status WHERE progress = 24").unwrap();
+        let lost = hot("DELETE FROM topic_status WHERE progress = 249");
+        assert!(lost.starts_with("1 topic not as acknowledged"), "{lost}");
+        assert!(lost.ends_with("is not there, and update 249 was acknowledged"), "{lost}");
+        let stale = hot("UPDATE topic_status SET progress = 248 WHERE progress = 249");
+        assert!(stale.ends_with("holds update 248, and 249 was acknowledged last"), "{stale}");
+        let more = hot("INSERT INTO topic_status VALUES (777, '', 5, 0)");
+        assert!(more.ends_with("topic 777 is there, and was never acknowledged"), "{more}");
+    }
+
+    #[test]
+    fn a_row_that_was_there_before_and_is_gone_or_changed_is_void() {
+        let gone = hot("DELETE FROM topic_status WHERE topic_id = 1");
+        assert!(gone.ends_with("topic 1 is not there, and was before the trial"), "{gone}");
+        let changed = hot("UPDATE topic_status SET progress = 0 WHERE topic_id = 1");
         assert!(
-            lost.starts_with("1 topic not as acknowledged") && lost.contains("is not there"),
-            "{lost}"
+            changed.ends_with("topic 1 holds update 0, and none was acknowledged"),
+            "{changed}"
         );
-        let stale =
-            verdict("UPDATE topic_status SET progress = progress - 1 WHERE progress > 20").unwrap();
-        assert!(stale.contains("was acknowledged last"), "{stale}");
-        let more = verdict("INSERT INTO topic_status VALUES (77, 5)").unwrap();
-        assert!(more.contains("never acknowledged"), "{more}");
+    }
+
+    #[test]
+    fn a_column_that_is_not_as_it_was_acknowledged_is_void() {
+        for (change, column) in [
+            ("status = 'done'", "status"),
+            ("status = CAST(status AS BLOB)", "status"),
+            ("updated_at = 0", "updated_at"),
+        ] {
+            let change = format!("UPDATE topic_status SET {change} WHERE progress = 1");
+            let other = hot(&change);
+            assert!(other.starts_with("2 topics not as acknowledged"), "{other}");
+            assert!(other.ends_with(&format!("has another {column} than its update 1")), "{other}");
+        }
+    }
+
+    #[test]
+    fn rows_that_were_added_are_looked_for_one_by_one() {
+        let append = |change| verdict(&Workload::Append, [5, 0, 7], change).unwrap();
+        let lost = append("DELETE FROM topic_status WHERE topic_id IN (2, 20)");
+        assert!(lost.starts_with("2 topics not as acknowledged: topic 2 is not there"), "{lost}");
+        let invented = append("INSERT INTO topic_status VALUES (1, '', 0, 0)");
+        assert!(invented.ends_with("topic 1 is there, and was never acknowledged"), "{invented}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use forebay::rusqlite::{self, Connection};
 use forebay_trial::{Rows, Target, Topics};
@@ -19,6 +20,10 @@ const HOT: u64 = 400;
 const READERS: u32 = 8;
 /// Length of the text in a fat row.
 const FAT: usize = 1_024;
+/// Rows that are added in a second at the most, on a fast machine.
+const APPENDED: u64 = 2_000_000;
+/// The `progress` of a row that nobody has written yet.
+pub(crate) const UNTOUCHED: i64 = -1;
 /// The table of all workloads.
 pub(crate) const TABLE: &str = "topic_status";
 
@@ -35,6 +40,13 @@ pub enum Workload {
     Mixed,
     /// Rows of a table of the user's own.
     Table(Arc<TableCopy>),
+}
+
+/// The rows that are in a table before a trial: topics from 0 on, with [`UNTOUCHED`] for their progress, and 0 for the
+/// time of their update.
+pub(crate) struct Filling {
+    pub(crate) topics: u64,
+    pub(crate) status: String,
 }
 
 /// How large a row is.
@@ -76,25 +88,25 @@ impl Workload {
         }
     }
 
-    pub(crate) fn facts(&self, row: RowKind) -> WorkloadFacts {
+    pub(crate) fn facts(&self, row: RowKind, workers: u32) -> WorkloadFacts {
+        // Each worker has a topic of its own at least.
+        let keys = match self {
+            Self::Table(_) => self.keys(),
+            _ => self.keys().map(|keys| keys.max(workers.into())),
+        };
+        let topics = keys.unwrap_or_default();
         let description = match self {
-            Self::Hot => format!("{HOT} topics, updated over and over"),
+            Self::Hot => format!("{topics} topics, updated over and over"),
             Self::Wide => "updates all over a table of 1,000,000 rows".to_owned(),
             Self::Append => "rows are added, with one index beside the key".to_owned(),
             Self::Mixed => {
-                format!("{HOT} topics, updated over and over, while {READERS} readers query")
+                format!("{topics} topics, updated over and over, while {READERS} readers query")
             }
             Self::Table(copy) => copy.description(),
         };
         let status_bytes = row.status_bytes();
         let readers = self.readers();
-        WorkloadFacts {
-            name: self.name().to_owned(),
-            description,
-            keys: self.keys(),
-            status_bytes,
-            readers,
-        }
+        WorkloadFacts { name: self.name().to_owned(), description, keys, status_bytes, readers }
     }
 
     pub(crate) fn readers(&self) -> u32 {
@@ -134,13 +146,26 @@ impl Workload {
         Target::new(TABLE, &Topics::COLUMNS, key)
     }
 
-    /// Bytes that its databases may take on the disk, with their logs.
-    pub(crate) fn space(&self) -> u64 {
+    /// Bytes that its databases may take on the disk, with their logs, when rows are written for so long.
+    pub(crate) fn space(&self, row: RowKind, time: Duration) -> u64 {
+        let all = |rows: u64| rows * (row.size().0 as u64);
         match self {
             Self::Table(copy) => 2 * copy.bytes + (256 << 20),
             Self::Hot | Self::Mixed => 128 << 20,
-            Self::Wide | Self::Append => 1 << 30,
+            // There is one to copy from.
+            Self::Wide => 2 * all(WIDE) + (512 << 20),
+            Self::Append => (all(APPENDED) as f64 * time.as_secs_f64()) as u64 + (256 << 20),
         }
+    }
+
+    /// What is in the table before a trial.
+    pub(crate) fn filling(&self, row: RowKind) -> Filling {
+        let topics = match self {
+            Self::Hot | Self::Mixed => HOT,
+            Self::Wide => WIDE,
+            Self::Append | Self::Table(_) => 0,
+        };
+        Filling { topics, status: format!("{:.<1$}", "running", row.status_bytes()) }
     }
 
     /// Makes the database as it is before a trial.
@@ -157,23 +182,16 @@ impl Workload {
                  updated_at INTEGER NOT NULL)"
             ))
             .map_err(failed)?;
-        let fill = |keys: u64, status: &str| {
-            format!(
-                "WITH RECURSIVE topic(id) AS (SELECT 0 UNION ALL SELECT id + 1 FROM topic WHERE id < {keys} - 1)
-                 INSERT INTO {TABLE} SELECT id, {status}, -1, 0 FROM topic"
-            )
-        };
-        let more = match self {
-            Self::Hot | Self::Mixed => fill(
-                HOT,
-                &format!("printf('%.*c', {}, '.')", row.status_bytes().max("running".len())),
-            ),
-            Self::Append => format!("CREATE INDEX {TABLE}_updated_at ON {TABLE}(updated_at)"),
-            Self::Wide => fill(WIDE, "'running'"),
-            // Made above.
-            Self::Table(_) => String::new(),
-        };
-        connection.execute_batch(&more).map_err(failed)?;
+        if matches!(self, Self::Append) {
+            let index = format!("CREATE INDEX {TABLE}_updated_at ON {TABLE}(updated_at)");
+            connection.execute_batch(&index).map_err(failed)?;
+        }
+        let Filling { topics, status } = self.filling(row);
+        let fill = format!(
+            "WITH RECURSIVE topic(id) AS (SELECT 0 WHERE ?1 > 0 UNION ALL SELECT id + 1 FROM topic WHERE id + 1 < ?1)
+             INSERT INTO {TABLE} SELECT id, ?2, {UNTOUCHED}, 0 FROM topic"
+        );
+        connection.execute(&fill, (topics as i64, status)).map_err(failed)?;
         connection.close().map_err(|(_, error)| failed(error))
     }
 }

@@ -30,6 +30,7 @@ impl Folder {
         let ran = Command::new(cargo_bin("forebay"))
             .args(line.split_whitespace())
             .current_dir(self.0.path())
+            .env("FOREBAY", cargo_bin("forebay"))
             .output()
             .unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -142,6 +143,39 @@ fn a_contender_that_fails_has_no_figures_and_ends_with_code_3() {
         "{}",
         ran.errors
     );
+}
+
+#[test]
+fn a_contender_whose_database_does_not_hold_what_it_said_is_void_and_ends_with_code_1() {
+    let folder = Folder::new();
+    let program =
+        |name: &str| format!("{name}={}/tests/contenders/{name}", env!("CARGO_MANIFEST_DIR"));
+    for (name, why) in [
+        ("loser", "30 topics not as acknowledged: topic 0 is not there, and update 0 was"),
+        ("inventor", "1 topic not as acknowledged: topic "),
+    ] {
+        let line = format!(
+            "bench {SHORT} --workload append --mode await --rival {} --json {name}.json",
+            program(name)
+        );
+        let ran = folder.run(&line).exits(1);
+        let shown = ran.out.lines().find(|line| line.starts_with(&format!("  {name} "))).unwrap();
+        let mut cells = shown.split_whitespace().skip(1);
+        assert_eq!(cells.next(), Some("void"), "{shown}");
+        assert!(cells.all(|cell| cell == "–"), "{shown}");
+        let told = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.contains(&format!("{name} is void: {why}")), "{told}");
+        let json: serde_json::Value =
+            serde_json::from_str(&folder.read(&format!("{name}.json"))).unwrap();
+        let entries = json["entries"].as_array().unwrap();
+        let (void, valid): (Vec<_>, Vec<_>) =
+            entries.iter().partition(|entry| entry["contender"] == name);
+        assert_eq!((void.len(), valid.len()), (1, 2));
+        assert_eq!(void[0]["verdict"]["is"], "void");
+        assert!(void[0]["verdict"]["why"].as_str().unwrap().starts_with(why), "{}", void[0]);
+        assert!(void[0]["figures"].is_null(), "{}", void[0]);
+        assert!(valid.iter().all(|entry| entry["verdict"]["is"] == "valid"), "{json}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use forebay::rusqlite::{Connection, OpenFlags};
 use forebay::{Config, Durability, Producer, WriteBuffer};
 use forebay_trial::{
     Contender, Mode, Report, Request, Result, Synchronous, TaskContender, TaskWorker, Worker,
@@ -14,9 +15,6 @@ use serde_json::json;
 use super::connection::versions;
 use super::watch::Watch;
 use crate::rows::Source;
-
-/// Bytes of a page, for the size of the log.
-const PAGE: usize = 4_096;
 
 /// What the request's `options` say.
 #[derive(Debug, Default, Deserialize)]
@@ -53,7 +51,7 @@ impl<S: Source> Buffered<S> {
             },
             busy_timeout: settings.busy_timeout,
             max_cache_bytes: settings.cache_kib as usize * 1024,
-            max_wal_bytes: settings.checkpoint_pages as usize * PAGE,
+            max_wal_bytes: settings.checkpoint_pages as usize * page_bytes(request)?,
             ..options.config
         };
         let buffer = WriteBuffer::builder(&request.database).config(config).open()?;
@@ -109,6 +107,14 @@ impl<S: Source> Buffered<S> {
             ..Report::default()
         })
     }
+}
+
+/// Bytes of a page of the database, for the size of the log: all others give it in pages.
+fn page_bytes(request: &Request) -> Result<usize> {
+    let connection =
+        Connection::open_with_flags(&request.database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let bytes: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    Ok(bytes as usize)
 }
 
 /// A worker with its producer.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use forebay::rusqlite::types::Value;
 use forebay::rusqlite::{self, Connection, ErrorCode, OpenFlags};
 use forebay_trial::{Request, Result};
 
@@ -22,15 +23,24 @@ pub(super) fn connect_waiting(request: &Request, busy_timeout: Duration) -> Resu
     for (name, value) in request.settings.pragmas() {
         connection.pragma_update(None, name, &value)?;
     }
-    let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
-    if mode != request.settings.journal_mode {
-        return Err(
-            format!("the journal mode is {mode}, not {}", request.settings.journal_mode).into()
-        );
+    for (name, expected) in request.settings.read_back() {
+        let found = match connection.pragma_query_value(None, name, |row| row.get(0))? {
+            Value::Integer(number) => number.to_string(),
+            Value::Text(text) => text,
+            other => format!("{other:?}"),
+        };
+        if found != expected {
+            return Err(format!("PRAGMA {name} is {found}, not {expected} as asked for").into());
+        }
     }
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     connection.busy_timeout(busy_timeout)?;
     Ok(connection)
+}
+
+/// Closes a connection, which may copy the log back: before the trial's CPU time and bytes are counted.
+pub(super) fn close(connection: Option<Connection>) -> Result<()> {
+    connection.map_or(Ok(()), |open| open.close().map_err(|(_, error)| error.into()))
 }
 
 /// Whether an error says that somebody else held the lock.

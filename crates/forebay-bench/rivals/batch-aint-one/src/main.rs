@@ -175,6 +175,7 @@ impl TaskContender for Rival {
         let worker = self.batcher.worker_handle();
         worker.shut_down().await;
         worker.wait_for_shutdown().await;
+        connection::close(&mut *self.writer.0.connection.lock().await)?;
         Ok(Report {
             transactions: Some(self.writer.0.transactions.load(Ordering::Relaxed)),
             lock_errors: self.writer.0.lock_errors.load(Ordering::Relaxed),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use deadpool_sqlite::{Config, Hook, HookError, InteractError, Pool, Runtime, rusqlite};
+use deadpool_sqlite::{Config, Hook, HookError, InteractError, Object, Pool, Runtime, rusqlite};
 use forebay_trial::{
     Cursor, Outcome, Report, Request, Result, Settings, Start, Tally, TaskContender, TaskWorker,
     Topics, Written, locked_versions, run_tasks, serve,
@@ -39,7 +39,10 @@ impl Rival {
             .build()?;
         let settings = request.settings.clone();
         let check = move |open: &mut rusqlite::Connection| connection::check(open, &settings);
-        pool.get().await?.interact(check).await.map_err(message)??;
+        // All are opened here, not by the first rows.
+        let opened = take_all(&pool).await?;
+        opened[0].interact(check).await.map_err(message)??;
+        drop(opened);
         Ok(Self {
             pool,
             sql: request.target.sql.as_str().into(),
@@ -47,6 +50,15 @@ impl Rival {
             tally: Arc::default(),
         })
     }
+}
+
+/// Takes all connections of the pool at once.
+async fn take_all(pool: &Pool) -> Result<Vec<Object>> {
+    let mut taken = Vec::new();
+    for _ in 0..pool.status().max_size {
+        taken.push(pool.get().await?);
+    }
+    Ok(taken)
 }
 
 /// Sets each new connection of the pool.
@@ -86,6 +98,10 @@ impl TaskContender for Rival {
     }
 
     async fn finish(&self) -> Result<Report> {
+        // The pool closes them in the background, where nobody can wait for that.
+        for open in take_all(&self.pool).await? {
+            open.interact(|open| connection::close(open)).await.map_err(message)??;
+        }
         self.pool.close();
         Ok(self.tally.report())
     }

@@ -5,6 +5,7 @@ mod connection;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use forebay_trial::{
     Contender, Cursor, Outcome, Report, Request, Result, Start, Tally, Topics, Worker, Written,
@@ -25,7 +26,8 @@ fn run(request: &Request, start: Start) -> Result<Outcome> {
 }
 
 struct Rival {
-    pool: Pool<SqliteConnectionManager>,
+    /// None once it is dropped, which closes its connections.
+    pool: Mutex<Option<Pool<SqliteConnectionManager>>>,
     sql: String,
     topics: Topics,
     tally: Tally,
@@ -39,7 +41,18 @@ impl Rival {
         let pool = Pool::builder().max_size(request.connections(CONNECTIONS)?).build(manager)?;
         connection::check(&*pool.get()?, &request.settings)?;
         let sql = request.target.sql.clone();
-        Ok(Self { pool, sql, topics: request.topics()?, tally: Tally::default() })
+        Ok(Self {
+            pool: Mutex::new(Some(pool)),
+            sql,
+            topics: request.topics()?,
+            tally: Tally::default(),
+        })
+    }
+}
+
+impl Rival {
+    fn pool(&self) -> MutexGuard<'_, Option<Pool<SqliteConnectionManager>>> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -54,23 +67,27 @@ impl Contender for Rival {
     }
 
     fn worker(&self, index: u32) -> Result<RivalWorker<'_>> {
-        Ok(RivalWorker { rival: self, cursor: self.topics.cursor(index) })
+        let pool = self.pool().as_ref().ok_or("the pool is closed")?.clone();
+        Ok(RivalWorker { rival: self, pool, cursor: self.topics.cursor(index) })
     }
 
     fn finish(&self) -> Result<Report> {
+        // The workers' clones have gone with them.
+        drop(self.pool().take());
         Ok(self.tally.report())
     }
 }
 
 struct RivalWorker<'a> {
     rival: &'a Rival,
+    pool: Pool<SqliteConnectionManager>,
     cursor: Cursor<'a>,
 }
 
 impl Worker for RivalWorker<'_> {
     fn write(&mut self, number: u64) -> Result<Written> {
         let row = self.cursor.row(number);
-        let written = self.rival.pool.get().map_err(Failure::Pool).and_then(|connection| {
+        let written = self.pool.get().map_err(Failure::Pool).and_then(|connection| {
             connection::write(&connection, &self.rival.sql, row).map_err(Failure::Write)
         });
         self.rival.tally.count(written, |failure| match failure {

@@ -39,8 +39,15 @@ impl Rival {
             options = options.pragma(name, value);
         }
         let connections = request.connections(CONNECTIONS)?;
-        let pool =
-            SqlitePoolOptions::new().max_connections(connections).connect_with(options).await?;
+        // All are opened here, not by the first rows.
+        let pool = SqlitePoolOptions::new()
+            .min_connections(connections)
+            .max_connections(connections)
+            .connect_with(options)
+            .await?;
+        if pool.size() < connections {
+            return Err(format!("the pool has {} of {connections} connections", pool.size()).into());
+        }
         check(&pool, &request.settings).await?;
         Ok(Self {
             sql: Box::leak(request.target.sql.clone().into_boxed_str()),
