@@ -164,7 +164,7 @@ fn a_contender_whose_database_does_not_hold_what_it_said_is_void_and_ends_with_c
         assert_eq!(cells.next(), Some("void"), "{shown}");
         assert!(cells.all(|cell| cell == "–"), "{shown}");
         let told = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(told.contains(&format!("{name} is void: {why}")), "{told}");
+        assert!(told.contains(&format!("{name} is void in await: {why}")), "{told}");
         let json: serde_json::Value =
             serde_json::from_str(&folder.read(&format!("{name}.json"))).unwrap();
         let entries = json["entries"].as_array().unwrap();
