@@ -20,8 +20,8 @@ const HOT: u64 = 400;
 const READERS: u32 = 8;
 /// Length of the text in a fat row.
 const FAT: usize = 1_024;
-/// Rows that are added in a second at the most, on a fast machine.
-const APPENDED: u64 = 2_000_000;
+/// Rows that are added in a second at the most, and the bytes that they take.
+const APPENDED: (u64, u64) = (1_000_000, 256 << 20);
 /// The `progress` of a row that nobody has written yet.
 pub(crate) const UNTOUCHED: i64 = -1;
 /// The table of all workloads.
@@ -154,7 +154,10 @@ impl Workload {
             Self::Hot | Self::Mixed => 128 << 20,
             // There is one to copy from.
             Self::Wide => 2 * all(WIDE) + (512 << 20),
-            Self::Append => (all(APPENDED) as f64 * time.as_secs_f64()) as u64 + (256 << 20),
+            Self::Append => {
+                let bytes = all(APPENDED.0).min(APPENDED.1);
+                (bytes as f64 * time.as_secs_f64()) as u64 + (256 << 20)
+            }
         }
     }
 
@@ -207,5 +210,25 @@ impl std::str::FromStr for Workload {
                 names.join(", ")
             ))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_longer_run_that_adds_rows_asks_for_more_room() {
+        let space = |seconds| Workload::Append.space(RowKind::Thin, Duration::from_secs(seconds));
+        assert!(space(0) < 1 << 30 && space(60) > 3 << 30, "{} {}", space(0), space(60));
+    }
+
+    #[test]
+    fn more_workers_than_topics_have_a_topic_each() {
+        for (workers, topics) in [(80, 400), (500, 500)] {
+            let facts = Workload::Hot.facts(RowKind::Thin, workers);
+            assert_eq!(facts.keys, Some(topics));
+            assert!(facts.description.starts_with(&format!("{topics} topics")), "{facts:?}");
+        }
     }
 }
