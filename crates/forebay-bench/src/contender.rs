@@ -116,7 +116,7 @@ impl Contender {
                 what += &format!(", room for {}", units::bytes(config.max_buffer_bytes as f64));
                 let rows = (!coalesce).then_some(config.max_transaction_rows);
                 if coalesce {
-                    what += ", rows with one key merged, and all of them counted";
+                    what += ", rows with one key merged: those that a newer one replaced count as committed";
                 }
                 let options = json!({ "config": config, "coalesce": coalesce });
                 Ok(Self { limit: rows, ..contender(kind, what, batch, options, true) })
