@@ -4,9 +4,11 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use forebay::Config;
 use forebay_trial::{Mode, PROTOCOL, Request, Settings, Synchronous, WorkerKind, Workers};
 
 use crate::contender::Contender;
+use crate::contenders;
 use crate::error::{Error, Result};
 use crate::workload::{RowKind, Workload};
 
@@ -53,7 +55,7 @@ impl Plan {
     ///
     /// Naming what is wrong, by the argument of `forebay bench`, and what it must be.
     pub fn check(&self) -> Result<()> {
-        self.check_trials()?;
+        check_trials(self.workers, self.kind, self.rounds, self.time, self.rate)?;
         let wrong = |message: String| Err(Error::of_arguments(message));
         if self.contenders.is_empty() {
             return wrong("nobody takes part: name a contender".to_owned());
@@ -65,35 +67,6 @@ impl Plan {
         }
         if self.modes.is_empty() {
             return wrong("there is no mode: name push, await, or both".to_owned());
-        }
-        Ok(())
-    }
-
-    /// Checks what does not depend on who takes part.
-    pub(crate) fn check_trials(&self) -> Result<()> {
-        let wrong = |message: String| Err(Error::of_arguments(message));
-        if self.workers == 0 {
-            return wrong("--workers 0: there must be at least one".to_owned());
-        }
-        let most = if self.kind == WorkerKind::Processes { 1_000 } else { 10_000 };
-        if self.workers > most {
-            let (workers, kind) = (self.workers, self.kind.name());
-            return wrong(format!("--workers {workers}: as {kind} there can be at most {most}"));
-        }
-        if self.rounds == 0 {
-            return wrong("--rounds 0: there must be at least one".to_owned());
-        }
-        let seconds = self.time.as_secs_f64();
-        if self.time.is_zero() || seconds > MAX_SECONDS {
-            return wrong(format!(
-                "--seconds {seconds}: it must be more than 0 and at most {MAX_SECONDS}"
-            ));
-        }
-        if let Some(rate) = self.rate.filter(|rate| !RATES.contains(rate)) {
-            let (least, most) = (RATES.start(), RATES.end());
-            return wrong(format!(
-                "--rate {rate:?}: it must be {least} to {most} rows in a second"
-            ));
         }
         Ok(())
     }
@@ -128,6 +101,12 @@ impl Plan {
         }
     }
 
+    /// These settings of a buffer with those in their place that are equal for all contenders: durability, busy timeout,
+    /// cache and log (of pages of 4 KiB).
+    pub fn equalized(&self, config: Config) -> Config {
+        contenders::equalized(config, &self.settings("wal"), 4_096)
+    }
+
     /// What a contender is asked for.
     pub(crate) fn request(&self, contender: &Contender, mode: Mode, database: PathBuf) -> Request {
         let total = self.workers;
@@ -149,6 +128,39 @@ impl Plan {
             time: self.time,
         }
     }
+}
+
+/// Checks what depends neither on who takes part nor on what is written.
+pub(crate) fn check_trials(
+    workers: u32,
+    kind: WorkerKind,
+    rounds: u32,
+    time: Duration,
+    rate: Option<f64>,
+) -> Result<()> {
+    let wrong = |message: String| Err(Error::of_arguments(message));
+    if workers == 0 {
+        return wrong("--workers 0: there must be at least one".to_owned());
+    }
+    let most = if kind == WorkerKind::Processes { 1_000 } else { 10_000 };
+    if workers > most {
+        let kind = kind.name();
+        return wrong(format!("--workers {workers}: as {kind} there can be at most {most}"));
+    }
+    if rounds == 0 {
+        return wrong("--rounds 0: there must be at least one".to_owned());
+    }
+    let seconds = time.as_secs_f64();
+    if time.is_zero() || seconds > MAX_SECONDS {
+        return wrong(format!(
+            "--seconds {seconds}: it must be more than 0 and at most {MAX_SECONDS}"
+        ));
+    }
+    if let Some(rate) = rate.filter(|rate| !RATES.contains(rate)) {
+        let (least, most) = (RATES.start(), RATES.end());
+        return wrong(format!("--rate {rate:?}: it must be {least} to {most} rows in a second"));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use forebay::rusqlite::{Connection, OpenFlags};
 use forebay::{Config, Durability, Producer, WriteBuffer};
 use forebay_trial::{
-    Contender, Mode, Report, Request, Result, Synchronous, TaskContender, TaskWorker, Worker,
-    Written,
+    Contender, Mode, Report, Request, Result, Settings, Synchronous, TaskContender, TaskWorker,
+    Worker, Written,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -28,6 +28,20 @@ struct Options {
     watch: bool,
 }
 
+/// The settings with those in their place that are equal for all contenders of a run.
+pub(crate) fn equalized(config: Config, settings: &Settings, page_bytes: usize) -> Config {
+    Config {
+        durability: match settings.synchronous {
+            Synchronous::Normal => Durability::Normal,
+            Synchronous::Full => Durability::Full,
+        },
+        busy_timeout: settings.busy_timeout,
+        max_cache_bytes: settings.cache_kib as usize * 1024,
+        max_wal_bytes: settings.checkpoint_pages as usize * page_bytes,
+        ..config
+    }
+}
+
 /// A buffer, and what its workers write.
 pub(super) struct Buffered<S: 'static> {
     buffer: WriteBuffer,
@@ -43,17 +57,7 @@ impl<S: Source> Buffered<S> {
             serde_json::Value::Null => Options::default(),
             options => serde_json::from_value(options.clone())?,
         };
-        let settings = &request.settings;
-        let config = Config {
-            durability: match settings.synchronous {
-                Synchronous::Normal => Durability::Normal,
-                Synchronous::Full => Durability::Full,
-            },
-            busy_timeout: settings.busy_timeout,
-            max_cache_bytes: settings.cache_kib as usize * 1024,
-            max_wal_bytes: settings.checkpoint_pages as usize * page_bytes(request)?,
-            ..options.config
-        };
+        let config = equalized(options.config, &request.settings, page_bytes(request)?);
         let buffer = WriteBuffer::builder(&request.database).config(config).open()?;
         let table = buffer.table(&request.target.table);
         let key = &request.target.key;

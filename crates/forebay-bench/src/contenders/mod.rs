@@ -10,6 +10,8 @@ mod on_tasks;
 mod readers;
 pub(crate) mod watch;
 
+pub(crate) use buffered::equalized;
+
 use std::process::ExitCode;
 
 use forebay_trial::{

@@ -6,6 +6,7 @@ use forebay::{Config, Durability};
 use forebay_trial::{Mode, Synchronous};
 use serde::{Deserialize, Serialize};
 
+use super::copy::TableCopy;
 use super::fit::Fit;
 use super::linger::{LingerPoint, Lingers};
 use super::sweep::BatchPoint;
@@ -20,7 +21,7 @@ const ENOUGH: f64 = 0.9;
 pub struct Advice {
     /// The settings.
     pub config: Config,
-    /// Rows in each second that these batches came to.
+    /// Rows in each second that these batches came to in the sweep.
     pub rows_per_second: f64,
     /// Why the budget cannot be kept, if it cannot.
     pub unmet: Option<String>,
@@ -36,62 +37,111 @@ pub(super) struct Choice {
     pub(super) unmet: Option<String>,
 }
 
-/// Seconds that a row may take with this batch size. Rows that nobody waits for come as a transaction has begun, and
-/// are in the next one: two of them.
-fn worst(point: &BatchPoint, mode: Mode) -> Option<f64> {
-    match mode {
-        Mode::Push => point.transaction_seconds.as_ref().map(|seconds| 2.0 * seconds.median),
-        Mode::Await => point.latency.p99,
+impl Choice {
+    /// That of a batch size in the sweep.
+    pub(super) fn of(point: &BatchPoint) -> Self {
+        Self {
+            batch: point.batch,
+            rows_per_second: point.rows_per_second.median,
+            transaction_seconds: point
+                .transaction_seconds
+                .as_ref()
+                .map_or(0.0, |spread| spread.median),
+            unmet: None,
+        }
     }
 }
 
-/// The smallest batch size that comes to nine tenths of the plateau within the budget. The plateau is that of the
-/// model, where it holds and a batch size has come so near to it; else the best rate that was measured within the budget.
+/// Batch sizes that keep the budget; all of them where none does.
+pub(super) fn within(
+    batches: &[BatchPoint],
+    mode: Mode,
+    budget: Option<Duration>,
+) -> Vec<&BatchPoint> {
+    let keeps = |point: &&BatchPoint| keeps(point, mode, budget);
+    match batches.iter().any(|point| keeps(&point)) {
+        true => batches.iter().filter(keeps).collect(),
+        false => batches.iter().collect(),
+    }
+}
+
+fn keeps(point: &BatchPoint, mode: Mode, budget: Option<Duration>) -> bool {
+    budget.is_none_or(|budget| {
+        point.delay_seconds(mode).is_some_and(|seconds| seconds <= budget.as_secs_f64())
+    })
+}
+
+/// The one with the best rate.
+pub(super) fn fastest<'a>(among: &[&'a BatchPoint]) -> Option<&'a BatchPoint> {
+    let rate = |point: &BatchPoint| point.rows_per_second.median;
+    among.iter().copied().max_by(|a, b| rate(a).total_cmp(&rate(b)))
+}
+
+/// The smallest batch size that comes to nine tenths of the best rate within the budget, and of the model's plateau where
+/// the model holds and a batch size has come so near to it. Rates are evened out first: each is the median of itself and
+/// its neighbours, so that none is chosen, and none sets the mark, for being lucky.
 pub(super) fn batch(
     batches: &[BatchPoint],
     fit: Option<&Fit>,
     mode: Mode,
     budget: Option<Duration>,
 ) -> Choice {
-    let budget = budget.map(|budget| budget.as_secs_f64());
-    let keeps = |point: &&BatchPoint| match budget {
-        Some(budget) => worst(point, mode).is_some_and(|seconds| seconds <= budget),
-        None => true,
+    let among = within(batches, mode, budget);
+    let rates = evened(batches);
+    let rate = |point: &BatchPoint| {
+        let place = batches.iter().position(|other| other.batch == point.batch);
+        place.map_or(0.0, |place| rates[place])
     };
-    let within: Vec<&BatchPoint> = batches.iter().filter(keeps).collect();
-    let all: Vec<&BatchPoint> = batches.iter().collect();
-    let among = if within.is_empty() { &all } else { &within };
-    let rate = |point: &BatchPoint| point.rows_per_second.median;
     let best = among.iter().map(|point| rate(point)).fold(0.0, f64::max);
     let plateau = fit.filter(|fit| fit.poor.is_none()).map(Fit::plateau);
-    let enough = plateau
-        .map(|plateau| ENOUGH * plateau)
-        .filter(|enough| *enough <= best)
-        .unwrap_or(ENOUGH * best);
+    let near = plateau.map(|plateau| ENOUGH * plateau).filter(|near| *near <= best);
+    let enough = near.unwrap_or(0.0).max(ENOUGH * best);
     let chosen = among.iter().find(|point| rate(point) >= enough);
-    let unmet = budget.filter(|_| within.is_empty()).map(|budget| {
-        let least = all.iter().filter_map(|point| Some((worst(point, mode)?, point.batch)));
-        let (what, of) = match mode {
-            Mode::Push => ("two transactions take", "a row"),
-            Mode::Await => ("99 of 100 calls take up to", "a call"),
-        };
-        match least.min_by(|a, b| a.0.total_cmp(&b.0)) {
-            Some((seconds, batch)) => format!(
-                "no batch size keeps {of} within {}: {what} {} at best, in batches of {batch}",
-                time(budget),
-                time(seconds)
-            ),
-            None => format!("no batch size was seen to keep {of} within {}", time(budget)),
-        }
+    let choice = chosen.or(among.first()).map(|point| Choice::of(point));
+    let choice = choice.unwrap_or(Choice {
+        batch: 1,
+        rows_per_second: 0.0,
+        transaction_seconds: 0.0,
+        unmet: None,
     });
-    Choice {
-        batch: chosen.map_or(1, |point| point.batch),
-        rows_per_second: chosen.map_or(0.0, |point| rate(point)),
-        transaction_seconds: chosen
-            .and_then(|point| Some(point.transaction_seconds.as_ref()?.median))
-            .unwrap_or(0.0),
-        unmet,
+    Choice { unmet: unmet(batches, mode, budget), ..choice }
+}
+
+/// The rate of each batch size, as the median of itself and the two beside it; the first and last are as they are.
+fn evened(batches: &[BatchPoint]) -> Vec<f64> {
+    let mut rates: Vec<f64> = batches.iter().map(|point| point.rows_per_second.median).collect();
+    let middles: Vec<f64> = rates
+        .windows(3)
+        .map(|three| {
+            let (low, high) = (three[0].min(three[2]), three[0].max(three[2]));
+            three[1].max(low).min(high)
+        })
+        .collect();
+    for (rate, middle) in rates.iter_mut().skip(1).zip(middles) {
+        *rate = middle;
     }
+    rates
+}
+
+/// Why no batch size keeps the budget, where none does.
+fn unmet(batches: &[BatchPoint], mode: Mode, budget: Option<Duration>) -> Option<String> {
+    let seconds = budget?.as_secs_f64();
+    if batches.iter().any(|point| keeps(point, mode, budget)) {
+        return None;
+    }
+    let delays = batches.iter().filter_map(|point| Some((point.delay_seconds(mode)?, point.batch)));
+    let (what, of) = match mode {
+        Mode::Push => ("two transactions take", "a row"),
+        Mode::Await => ("99 of 100 calls take up to", "a call"),
+    };
+    Some(match delays.min_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((least, batch)) => format!(
+            "no batch size keeps {of} within {}: {what} {} at best, in batches of {batch}",
+            time(seconds),
+            time(least)
+        ),
+        None => format!("no batch size was seen to keep {of} within {}", time(seconds)),
+    })
 }
 
 /// The largest linger whose rows are committed within the budget, also where fewer come and none fills a batch; with
@@ -125,15 +175,19 @@ pub(super) fn linger(
     (Duration::ZERO, Some(why))
 }
 
-/// A buffer for what comes in a second at the most, and for a few batches. One that is larger than need be costs speed
-/// too, while it fills: its memory is new to the process, and not in a cache.
-fn room(bytes_per_second: f64, max_batch_bytes: usize) -> usize {
-    let least = (bytes_per_second as usize).max(4 * max_batch_bytes).next_power_of_two();
-    least.min(Config::default().max_buffer_bytes.max(4 * max_batch_bytes))
+/// A buffer for four of the largest batches, or rows: as small as may be. A larger one bridges a longer outage, and until
+/// it has been full once those who push take the writer's time, and every page of it is new to the process.
+fn room(max_batch_bytes: usize, max_row_bytes: usize) -> usize {
+    4 * max_batch_bytes.max(max_row_bytes).next_power_of_two()
 }
 
 /// Puts the settings together.
-pub(super) fn advice(plan: &TunePlan, choice: Choice, lingers: Option<&Lingers>) -> Advice {
+pub(super) fn advice(
+    plan: &TunePlan,
+    table: &TableCopy,
+    choice: &Choice,
+    lingers: Option<&Lingers>,
+) -> Advice {
     let default = Config::default();
     let (linger, too_old) = match (lingers, plan.budget) {
         (Some(lingers), Some(budget)) => {
@@ -141,15 +195,15 @@ pub(super) fn advice(plan: &TunePlan, choice: Choice, lingers: Option<&Lingers>)
         }
         _ => (default.linger, None),
     };
-    let max_batch_bytes =
-        default.max_batch_bytes.max(sweep::settings(plan, choice.batch).max_batch_bytes);
-    let max_buffer_bytes =
-        room(choice.rows_per_second * plan.table.row_size().0 as f64, max_batch_bytes);
+    let tried = sweep::settings(table, choice.batch);
+    let max_batch_bytes = default.max_batch_bytes.max(tried.max_batch_bytes);
+    let max_row_bytes = default.max_row_bytes.max(tried.max_row_bytes);
     let config = Config {
         batch_size: choice.batch,
         max_transaction_rows: choice.batch,
         max_batch_bytes,
-        max_buffer_bytes,
+        max_row_bytes,
+        max_buffer_bytes: room(max_batch_bytes, max_row_bytes),
         linger,
         durability: match plan.synchronous {
             Synchronous::Normal => Durability::Normal,
@@ -157,7 +211,11 @@ pub(super) fn advice(plan: &TunePlan, choice: Choice, lingers: Option<&Lingers>)
         },
         ..default
     };
-    Advice { config, rows_per_second: choice.rows_per_second, unmet: choice.unmet.or(too_old) }
+    Advice {
+        config,
+        rows_per_second: choice.rows_per_second,
+        unmet: choice.unmet.clone().or(too_old),
+    }
 }
 
 #[cfg(test)]
@@ -206,10 +264,49 @@ mod tests {
     #[test]
     fn without_a_knee_the_smallest_batch_near_the_best_rate_is_chosen() {
         let mut batches = sweep(50.0, 2.0);
-        for (point, rate) in batches.iter_mut().zip([50.0, 91.0, 60.0, 100.0, 20.0, 95.0, 10.0]) {
+        rates(&mut batches, [50.0, 61.0, 60.0, 85.0, 92.0, 100.0, 98.0]);
+        assert_eq!(batch(&batches, None, Mode::Push, None).batch, 400);
+    }
+
+    fn rates(batches: &mut [BatchPoint], rates: [f64; 7]) {
+        for (point, rate) in batches.iter_mut().zip(rates) {
             point.rows_per_second = Spread::of([rate]).unwrap();
         }
-        assert_eq!(batch(&batches, None, Mode::Push, None).batch, 10);
+    }
+
+    #[test]
+    fn a_lucky_rate_between_lower_ones_neither_is_chosen_nor_sets_the_mark() {
+        let mut batches = sweep(50.0, 2.0);
+        rates(&mut batches, [50.0, 91.0, 60.0, 85.0, 92.0, 100.0, 98.0]);
+        assert_eq!(batch(&batches, None, Mode::Push, None).batch, 400);
+        rates(&mut batches, [50.0, 60.0, 85.0, 90.0, 160.0, 92.0, 90.0]);
+        assert_eq!(batch(&batches, None, Mode::Push, None).batch, 100);
+    }
+
+    #[test]
+    fn a_plateau_that_was_surpassed_does_not_lower_the_mark() {
+        let mut batches = sweep(50.0, 2.0);
+        let rates_seen: Vec<f64> =
+            batches.iter().map(|point| point.rows_per_second.median).collect();
+        let points: Vec<_> = batches
+            .iter()
+            .map(|point| (point.batch as f64, point.delay_seconds(Mode::Push).unwrap()))
+            .collect();
+        // A model that takes twice as long: its plateau is half of what was measured.
+        let slow = Fit::of(&points).unwrap();
+        assert!(slow.poor.is_none() && slow.plateau() < rates_seen[6]);
+        assert_eq!(batch(&batches, Some(&slow), Mode::Push, None).batch, 400);
+        rates(&mut batches, [50.0, 60.0, 85.0, 90.0, 91.0, 92.0, 90.0]);
+        assert_eq!(batch(&batches, Some(&slow), Mode::Push, None).batch, 100);
+    }
+
+    #[test]
+    fn a_delay_is_that_of_the_slower_transactions() {
+        let mut batches = sweep(50.0, 2.0);
+        assert_eq!(choose(&batches, Some(600)).batch, 100);
+        // A quarter of them took 400 µs and longer.
+        batches[2].transaction_seconds = Spread::of([250e-6, 250e-6, 250e-6, 400e-6, 400e-6]);
+        assert_eq!(batch(&batches, None, Mode::Push, Some(Duration::from_micros(600))).batch, 10);
     }
 
     #[test]
@@ -228,11 +325,17 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_has_room_for_a_second_and_for_its_batches() {
-        assert_eq!(room(1e6, 4 << 20), 16 << 20);
-        assert_eq!(room(3e7, 4 << 20), 32 << 20);
-        assert_eq!(room(1e9, 4 << 20), 64 << 20);
-        assert_eq!(room(1e9, 16 << 20), 64 << 20);
+    fn a_buffer_has_room_for_its_largest_batches_and_rows() {
+        for (batch, row) in [(4 << 20, 1 << 20), (5 << 20, 1 << 20), (4 << 20, 100 << 20)] {
+            let config = Config {
+                max_batch_bytes: batch,
+                max_row_bytes: row,
+                max_buffer_bytes: room(batch, row),
+                ..Config::default()
+            };
+            config.check().unwrap();
+        }
+        assert_eq!(room(4 << 20, 1 << 20), 16 << 20);
     }
 
     fn lingers(delays: &[(u64, f64, u64)]) -> Lingers {

@@ -7,10 +7,8 @@ use forebay_trial::Latencies;
 use serde::{Deserialize, Serialize};
 
 use super::sweep::{self, AROUND, BatchPoint, Setting, Triggers};
-use super::{TuneEvent, TunePlan};
-use crate::contender::Program;
+use super::{TuneEvent, Tuner};
 use crate::error::Result;
-use crate::program::Stop;
 use crate::results::Quantiles;
 use crate::spread::Spread;
 
@@ -18,6 +16,8 @@ use crate::spread::Spread;
 const LINGERS: [u64; 7] = [0, 1, 5, 10, 20, 50, 100];
 /// A trial's time, in lingers, at the least.
 const TIMES: u32 = 5;
+/// Rounds at the most: a delay differs less from one to the next than a rate.
+const ROUNDS: u32 = 3;
 /// The part of the best rate at which rows come.
 const PART: f64 = 0.1;
 
@@ -58,31 +58,27 @@ impl LingerPoint {
 
 /// Tries all lingers with batches of this size.
 pub(super) fn run(
-    plan: &TunePlan,
+    tuner: &Tuner<'_>,
     batches: &[BatchPoint],
     batch: usize,
-    own: &Program,
-    stop: &Stop,
     tell: &mut dyn FnMut(TuneEvent),
 ) -> Result<Lingers> {
     let best = batches.iter().map(|point| point.rows_per_second.median).fold(0.0, f64::max);
+    let plan = tuner.plan;
     let rate = plan.rate.unwrap_or((best * PART).max(1.0));
     let setting = |millis: u64| {
         let linger = Duration::from_millis(millis);
         Setting {
             name: format!("linger {linger:?}"),
-            config: Config { linger, ..sweep::settings(plan, batch) },
+            config: Config { linger, ..sweep::settings(tuner.table, batch) },
             time: plan.time.max(linger * TIMES),
         }
     };
     let settings: Vec<Setting> = LINGERS.into_iter().map(setting).collect();
+    let rounds = plan.rounds.min(ROUNDS);
     let once: Duration = settings.iter().map(|setting| setting.time * 6 / 5 + AROUND).sum();
-    tell(TuneEvent::Begins {
-        what: "lingers",
-        settings: settings.len(),
-        estimate: once * plan.rounds,
-    });
-    let trials = sweep::rounds(plan, &settings, Some(rate), (own, stop), tell)?;
+    tell(TuneEvent::Begins { what: "lingers", settings: settings.len(), estimate: once * rounds });
+    let trials = sweep::rounds(tuner, &settings, rounds, Some(rate), tell)?;
     let points = settings.iter().zip(&trials).map(|(setting, trials)| {
         let mut delays = Latencies::new();
         trials.iter().filter_map(sweep::watched).for_each(|seen| delays.merge(&seen.delays));

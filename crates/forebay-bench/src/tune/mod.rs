@@ -1,14 +1,16 @@
 //! Tuning: which batch size and which linger suit a table, its disk and its writers.
 //!
 //! [`TableCopy::make`] copies the table beside its database; [`tune`] writes rows of it back, with one batch
-//! size after the other and several rounds, and gives a [`Tuning`]: the figures, and the settings that follow.
+//! size after the other and several rounds, tries the settings that follow, and gives them with the figures: a [`Tuning`].
 
 mod advice;
+mod confirm;
 mod copy;
 mod copying;
 mod fit;
 mod linger;
 mod page;
+mod plot;
 mod sample;
 mod schema;
 mod source;
@@ -19,10 +21,11 @@ mod tell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use forebay_trial::{Mode, Synchronous};
+use forebay_trial::{Mode, Synchronous, WorkerKind};
 use serde::{Deserialize, Serialize};
 
 pub use advice::Advice;
+pub use confirm::Confirmed;
 pub(crate) use copy::count;
 pub use copy::{TableChoice, TableCopy, Writing};
 pub use fit::Fit;
@@ -32,7 +35,7 @@ pub use sweep::{BatchPoint, Triggers};
 use crate::contender::Program;
 use crate::error::{Error, Result};
 use crate::host;
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::program::Stop;
 use crate::results::{Disk, Host};
 use crate::workload::{RowKind, Workload};
@@ -48,8 +51,6 @@ const PACED: u32 = 4;
 /// What to find out.
 #[derive(Debug, Clone)]
 pub struct TunePlan {
-    /// The table.
-    pub table: Arc<TableCopy>,
     /// Whether workers wait for their commits.
     pub mode: Mode,
     /// How many write.
@@ -114,6 +115,8 @@ pub struct Tuning {
     pub lingers: Option<Lingers>,
     /// What follows.
     pub advice: Advice,
+    /// What the settings came to when they were tried.
+    pub confirmed: Confirmed,
 }
 
 /// What is told while it goes on.
@@ -121,7 +124,7 @@ pub struct Tuning {
 pub enum TuneEvent {
     /// Trials begin: so many settings, and what they take in all.
     Begins {
-        /// What is compared: `batch sizes` or `lingers`.
+        /// What is compared: `batch sizes`, `lingers` or `settings`.
         what: &'static str,
         /// How many of them.
         settings: usize,
@@ -151,31 +154,43 @@ impl TunePlan {
                 "the budget is {budget:?}: it must be more than 0"
             )));
         }
-        self.trial(None, self.time).check_trials()
+        plan::check_trials(self.workers, WorkerKind::Threads, self.rounds, self.time, self.rate)
     }
+}
 
+/// A plan, the table that it is for, and what runs its trials.
+struct Tuner<'a> {
+    plan: &'a TunePlan,
+    table: &'a Arc<TableCopy>,
+    own: &'a Program,
+    stop: &'a Stop,
+}
+
+impl Tuner<'_> {
     /// The plan of one trial. With a rate, few threads keep it for all workers: where nobody waits it makes no difference
     /// to the buffer, and waking many up would take more time than what is measured.
     fn trial(&self, rate: Option<f64>, time: Duration) -> Plan {
+        let plan = self.plan;
         Plan {
-            workload: Workload::Table(Arc::clone(&self.table)),
+            workload: Workload::Table(Arc::clone(self.table)),
             row: RowKind::Thin,
-            modes: vec![self.mode],
-            workers: rate.map_or(self.workers, |_| self.workers.min(PACED)),
-            kind: forebay_trial::WorkerKind::Threads,
-            synchronous: self.synchronous,
+            modes: vec![plan.mode],
+            workers: rate.map_or(plan.workers, |_| plan.workers.min(PACED)),
+            kind: WorkerKind::Threads,
+            synchronous: plan.synchronous,
             rate,
-            rounds: self.rounds,
+            rounds: plan.rounds,
             time,
             warm_up: (time / 5).min(Duration::from_millis(200)),
             contenders: Vec::new(),
             folder: self.table.folder().to_owned(),
-            seed: self.seed,
+            seed: plan.seed,
         }
     }
 }
 
-/// Finds out. `own` is a program that calls [`trial`](crate::trial_program). Blocks until all rounds are over.
+/// Finds out what suits this table. `own` is a program that calls [`trial`](crate::trial_program). Blocks until all
+/// rounds are over.
 ///
 /// # Errors
 ///
@@ -183,22 +198,24 @@ impl TunePlan {
 /// [`ErrorKind::Stopped`](crate::ErrorKind::Stopped) when it was told to stop, and otherwise what a trial failed of.
 pub fn tune(
     plan: &TunePlan,
+    table: &Arc<TableCopy>,
     own: &Program,
     stop: &Stop,
     tell: &mut dyn FnMut(TuneEvent),
 ) -> Result<Tuning> {
     plan.check()?;
+    let tuner = Tuner { plan, table, own, stop };
     let begun_at = SystemTime::now();
-    let disk = host::disk(plan.table.folder());
-    let mut batches = sweep::run(plan, own, stop, tell)?;
+    let disk = host::disk(table.folder());
+    let mut batches = sweep::run(&tuner, tell)?;
     let fit = sweep::fit(plan.mode, &mut batches);
     let choice = advice::batch(&batches, fit.as_ref(), plan.mode, plan.budget);
     let lingers = match plan.mode {
-        Mode::Push => Some(linger::run(plan, &batches, choice.batch, own, stop, tell)?),
+        Mode::Push => Some(linger::run(&tuner, &batches, choice.batch, tell)?),
         Mode::Await => None,
     };
-    sweep::verify(plan)?;
-    let advice = advice::advice(plan, choice, lingers.as_ref());
+    let (advice, confirmed) = confirm::run(&tuner, &batches, choice, lingers.as_ref(), tell)?;
+    sweep::verify(table)?;
     Ok(Tuning {
         format: FORMAT.to_owned(),
         version: VERSION,
@@ -206,10 +223,10 @@ pub fn tune(
         forebay: env!("CARGO_PKG_VERSION").to_owned(),
         host: host::host(),
         disk,
-        table: plan.table.table().to_owned(),
-        workload: plan.table.description(),
-        notes: plan.table.notes().to_vec(),
-        row_bytes: plan.table.row_size().0,
+        table: table.table().to_owned(),
+        workload: table.description(),
+        notes: table.notes().to_vec(),
+        row_bytes: table.row_size().0,
         mode: plan.mode,
         workers: plan.workers,
         synchronous: plan.synchronous,
@@ -221,5 +238,6 @@ pub fn tune(
         fit,
         lingers,
         advice,
+        confirmed,
     })
 }

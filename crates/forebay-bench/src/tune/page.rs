@@ -1,5 +1,7 @@
 //! What tuning has shown, as charts and one page.
 
+use forebay_trial::Mode;
+
 use super::{BatchPoint, LingerPoint, Tuning};
 use crate::error::Result;
 use crate::report::chart::{Axis, Line, Lines, Scale, Series, Tone, Unit};
@@ -9,6 +11,9 @@ const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,
                      margin:2rem auto;padding:0 1rem}pre{overflow-x:auto;font-size:13px}svg{max-width:100%;height:auto}";
 
 impl Tuning {
+    /// The names of all files that [`files`](Self::files) may give.
+    pub const FILES: [&str; 4] = ["rates.svg", "latency.svg", "linger.svg", "index.html"];
+
     /// Files of a folder that shows it all: charts and `index.html`, which holds them.
     ///
     /// # Errors
@@ -16,7 +21,7 @@ impl Tuning {
     /// When a chart cannot be drawn.
     pub fn files(&self) -> Result<Vec<(&'static str, String)>> {
         let mut files = vec![("rates.svg", self.rates()?)];
-        if self.batches.iter().any(|point| point.latency.p99.is_some()) {
+        if self.batches.iter().any(|point| point.delay_seconds(self.mode).is_some()) {
             files.push(("latency.svg", self.latency()?));
         }
         if let Some(lingers) = &self.lingers {
@@ -27,21 +32,32 @@ impl Tuning {
         Ok(files)
     }
 
-    fn series(&self, y: impl Fn(&BatchPoint) -> Option<f64>) -> Vec<(f64, f64)> {
-        self.batches.iter().filter_map(|point| Some((point.batch as f64, y(point)?))).collect()
+    /// The rate of each batch size, at this place.
+    pub(super) fn series(&self, x: impl Fn(&BatchPoint) -> Option<f64>) -> Vec<(f64, f64)> {
+        let points = self.batches.iter();
+        points.filter_map(|point| Some((x(point)?, point.rows_per_second.median))).collect()
+    }
+
+    /// What a batch size is said to take, and compared with the budget.
+    pub(super) fn delay_name(&self) -> &'static str {
+        match self.mode {
+            Mode::Push => "time until a row is committed: two transactions",
+            Mode::Await => "time of a call, p99",
+        }
     }
 
     fn rates(&self) -> Result<String> {
-        let measured = self.series(|point| Some(point.rows_per_second.median));
+        let measured = self.series(|point| Some(point.batch as f64));
         let mut series = vec![Series::new("measured", measured, Tone::Forebay, Line::Solid)];
         if self.fit.as_ref().is_some_and(|fit| fit.poor.is_none()) {
-            let model =
-                self.series(|point| Some(point.rows_per_transaction / point.model_seconds?));
-            series.push(Series::new("model", model, Tone::Other, Line::Bare));
+            let model = self.batches.iter().filter_map(|point| {
+                Some((point.batch as f64, point.rows_per_transaction / point.model_seconds?))
+            });
+            series.push(Series::new("model", model.collect(), Tone::Other, Line::Bare));
         }
         Lines {
             title: "Rows/s by batch size".to_owned(),
-            x: batches(),
+            x: Axis::new("rows in a batch", Scale::Log, Unit::Count),
             y: Axis::new("rows/s", Scale::Log, Unit::Count),
             series,
         }
@@ -49,16 +65,12 @@ impl Tuning {
     }
 
     fn latency(&self) -> Result<String> {
-        let p50 = self.series(|point| point.latency.p50);
-        let p99 = self.series(|point| point.latency.p99);
+        let measured = self.series(|point| point.delay_seconds(self.mode));
         Lines {
-            title: "How long a call takes, by batch size".to_owned(),
-            x: batches(),
-            y: Axis::new("time of a call", Scale::Log, Unit::Seconds),
-            series: vec![
-                Series::new("p50", p50, Tone::Forebay, Line::Solid),
-                Series::new("p99", p99, Tone::Forebay, Line::Dashed),
-            ],
+            title: "Rows/s by latency, from batch size to batch size".to_owned(),
+            x: Axis::new(self.delay_name(), Scale::Log, Unit::Seconds),
+            y: Axis::new("rows/s", Scale::Log, Unit::Count),
+            series: vec![Series::new("measured", measured, Tone::Forebay, Line::Solid)],
         }
         .svg()
     }
@@ -88,10 +100,6 @@ impl Tuning {
         }
         page + "</html>\n"
     }
-}
-
-fn batches() -> Axis {
-    Axis::new("rows in a batch", Scale::Log, Unit::Count)
 }
 
 fn delays(points: &[LingerPoint]) -> Result<String> {

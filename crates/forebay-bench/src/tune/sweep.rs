@@ -1,19 +1,18 @@
 //! The sweep: one batch size after the other, in rounds of changing order.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use forebay::Config;
 use forebay_trial::{Latencies, Mode};
 use serde::{Deserialize, Serialize};
 
-use super::copy::Writing;
+use super::copy::{TableCopy, Writing};
 use super::fit::Fit;
-use super::{TuneEvent, TunePlan};
-use crate::contender::{Contender, Program};
+use super::{TuneEvent, Tuner};
+use crate::contender::Contender;
 use crate::contenders::watch::Watched;
 use crate::error::{Error, Result};
-use crate::program::Stop;
 use crate::results::Quantiles;
 use crate::spread::Spread;
 use crate::trial::{self, Trial};
@@ -29,6 +28,8 @@ const BATCHES_HELD: usize = 8;
 const TRANSACTIONS: u32 = 8;
 /// Unless it took longer than this.
 const MAX_TIME: Duration = Duration::from_secs(2);
+/// Room on the disk that a trial begins with at the least: its log, and what it adds to tables.
+const RESERVE: u64 = 256 << 20;
 /// What a trial takes beside its time.
 pub(super) const AROUND: Duration = Duration::from_millis(60);
 
@@ -51,6 +52,17 @@ pub struct BatchPoint {
     pub triggers: Triggers,
     /// CPU time of the process.
     pub cpu_seconds_per_million_rows: Spread,
+}
+
+impl BatchPoint {
+    /// Seconds that all but one of a hundred rows stay within. Where nobody waits, a row may come as a transaction has
+    /// begun, and is in the next one: two of the slower quarter.
+    pub fn delay_seconds(&self, mode: Mode) -> Option<f64> {
+        match mode {
+            Mode::Push => self.transaction_seconds.as_ref().map(|seconds| 2.0 * seconds.upper),
+            Mode::Await => self.latency.p99,
+        }
+    }
 }
 
 /// How often each trigger made the gathered rows due.
@@ -97,57 +109,82 @@ pub(super) struct Setting {
     pub(super) time: Duration,
 }
 
-/// Settings of a buffer for batches of this size. It holds few of them, so that a trial ends soon after its time.
-pub(super) fn settings(plan: &TunePlan, batch: usize) -> Config {
-    let size = plan.table.row_size();
-    let config = Config { batch_size: batch, max_transaction_rows: batch, ..Config::default() };
-    let room = (BATCHES_HELD * batch * size.0).max(768 * batch).max(256 * 1024);
-    let max_buffer_bytes = config.max_buffer_bytes.min(room);
-    let bytes = config.max_batch_bytes.max(2 * batch * size.0).min(max_buffer_bytes / 4);
-    let max_row_bytes = config.max_row_bytes.min(max_buffer_bytes / 4);
-    Config { max_batch_bytes: bytes, max_buffer_bytes, max_row_bytes, ..config }
+/// Settings of a buffer for batches of this size. It holds few of them, so that a trial ends soon after its time, and
+/// the largest row.
+pub(super) fn settings(table: &TableCopy, batch: usize) -> Config {
+    let default = Config::default();
+    let (size, largest) = (table.row_size().0, table.largest_row_bytes());
+    let batches = (BATCHES_HELD * batch * size).max(768 * batch).max(256 * 1024);
+    let max_buffer_bytes = default.max_buffer_bytes.min(batches).max(4 * largest);
+    let max_batch_bytes = default.max_batch_bytes.max(2 * batch * size).min(max_buffer_bytes / 4);
+    let max_row_bytes = default.max_row_bytes.max(largest).min(max_buffer_bytes / 4);
+    Config {
+        batch_size: batch,
+        max_transaction_rows: batch,
+        max_batch_bytes,
+        max_buffer_bytes,
+        max_row_bytes,
+        ..default
+    }
 }
 
-/// Runs trials of all settings, in rounds. Gives those of each.
+/// Runs trials of all settings, in so many rounds. Gives those of each.
 pub(super) fn rounds(
-    plan: &TunePlan,
+    tuner: &Tuner<'_>,
     settings: &[Setting],
+    rounds: u32,
     rate: Option<f64>,
-    (own, stop): (&Program, &Stop),
     tell: &mut dyn FnMut(TuneEvent),
 ) -> Result<Vec<Vec<Trial>>> {
+    let plan = tuner.plan;
     let mut trials: Vec<Vec<Trial>> = settings.iter().map(|_| Vec::new()).collect();
     let mut order: Vec<usize> = (0..settings.len()).collect();
     let mut random = fastrand::Rng::with_seed(plan.seed);
     let mut done = 0;
-    for _ in 0..plan.rounds {
+    for _ in 0..rounds {
         random.shuffle(&mut order);
         for &place in &order {
             let Setting { name, config, time } = &settings[place];
-            let of = plan.rounds * settings.len() as u32;
+            let of = rounds * settings.len() as u32;
             tell(TuneEvent::Trial { done, of, name: name.clone() });
-            let mut contender = Contender::configured(name, config, own);
+            let mut contender = Contender::configured(name, config, tuner.own);
             if plan.mode == Mode::Push {
                 contender = contender.watched();
             }
-            let database = database(plan)?;
+            let database = database(tuner.table)?;
+            let folder = tuner.table.folder();
+            has_room(free(folder), folder)?;
             let time = match (rate, trials[place].first()) {
                 (None, Some(first)) => (*time).max(transactions(first)),
                 _ => *time,
             };
-            let plan = plan.trial(rate, time);
+            let trial = tuner.trial(rate, time);
             trials[place].push(trial::measure(
-                &plan,
-                &contender,
-                plan.modes[0],
-                own,
-                &database,
-                stop,
+                &trial, &contender, plan.mode, tuner.own, &database, tuner.stop,
             )?);
             done += 1;
         }
     }
     Ok(trials)
+}
+
+/// Bytes that are left on the disk of a folder, as far as that can be told.
+fn free(folder: &Path) -> u64 {
+    rustix::fs::statvfs(folder).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize)
+}
+
+/// Looks whether so many bytes are enough for a trial in this folder.
+fn has_room(free: u64, folder: &Path) -> Result<()> {
+    if free >= RESERVE {
+        return Ok(());
+    }
+    Err(Error::new(format!(
+        "there is no space: the disk of {} has {} MiB left, and {} MiB are kept free while trials run",
+        folder.parent().unwrap_or(folder).display(),
+        free >> 20,
+        RESERVE >> 20
+    ))
+    .with_hint("free some, name a folder on another disk with --dir, or make trials shorter with --seconds"))
 }
 
 /// The time of a few transactions like those of a trial.
@@ -158,18 +195,17 @@ fn transactions(trial: &Trial) -> Duration {
 
 /// The database of a trial: the copy itself where rows are written back, which leaves it as large as it is, else one
 /// made of it.
-fn database(plan: &TunePlan) -> Result<PathBuf> {
-    if plan.table.writing == Writing::Upsert {
-        return Ok(plan.table.database.clone());
+fn database(table: &TableCopy) -> Result<PathBuf> {
+    if table.writing == Writing::Upsert {
+        return Ok(table.database.clone());
     }
-    let database = plan.table.folder().join("trial.db");
-    plan.table.copy_to(&database, "wal")?;
+    let database = table.folder().join("trial.db");
+    table.copy_to(&database, "wal")?;
     Ok(database)
 }
 
 /// Looks whether the copy is sound after all trials.
-pub(super) fn verify(plan: &TunePlan) -> Result<()> {
-    let table = &plan.table;
+pub(super) fn verify(table: &TableCopy) -> Result<()> {
     match verify_count(&table.database, table.table(), table.rows)? {
         Some(wrong) => {
             Err(Error::new(format!("the figures mean nothing: after the trials {wrong}")))
@@ -179,27 +215,25 @@ pub(super) fn verify(plan: &TunePlan) -> Result<()> {
 }
 
 /// Tries all batch sizes.
-pub(super) fn run(
-    plan: &TunePlan,
-    own: &Program,
-    stop: &Stop,
-    tell: &mut dyn FnMut(TuneEvent),
-) -> Result<Vec<BatchPoint>> {
-    let size = plan.table.row_size().0;
+pub(super) fn run(tuner: &Tuner<'_>, tell: &mut dyn FnMut(TuneEvent)) -> Result<Vec<BatchPoint>> {
+    let (plan, size) = (tuner.plan, tuner.table.row_size().0);
     let sizes: Vec<usize> = BATCHES
         .into_iter()
         .filter(|batch| *batch == 1 || 2 * batch * size <= MAX_BATCH_BYTES)
         .collect();
     let setting = |batch: &usize| Setting {
         name: format!("batches of {batch}"),
-        config: settings(plan, *batch),
+        config: settings(tuner.table, *batch),
         time: plan.time,
     };
     let settings: Vec<Setting> = sizes.iter().map(setting).collect();
-    let trial = plan.time + plan.trial(None, plan.time).warm_up + AROUND;
-    let estimate = trial * plan.rounds * sizes.len() as u32;
-    tell(TuneEvent::Begins { what: "batch sizes", settings: sizes.len(), estimate });
-    let trials = rounds(plan, &settings, None, (own, stop), tell)?;
+    let estimate = plan.time * 6 / 5 + AROUND;
+    tell(TuneEvent::Begins {
+        what: "batch sizes",
+        settings: sizes.len(),
+        estimate: estimate * plan.rounds * sizes.len() as u32,
+    });
+    let trials = rounds(tuner, &settings, plan.rounds, None, tell)?;
     sizes.iter().zip(&trials).map(|(batch, trials)| point(plan.mode, *batch, trials)).collect()
 }
 
@@ -222,7 +256,7 @@ fn point(mode: Mode, batch: usize, trials: &[Trial]) -> Result<BatchPoint> {
 }
 
 /// Rows committed in each second: between the ends of transactions, where those were seen.
-fn rate(trial: &Trial) -> f64 {
+pub(super) fn rate(trial: &Trial) -> f64 {
     watched(trial).and_then(|seen| seen.rows_per_second).unwrap_or(trial.rate)
 }
 
@@ -252,4 +286,21 @@ pub(super) fn fit(mode: Mode, batches: &mut [BatchPoint]) -> Option<Fit> {
         point.model_seconds = Some(fit.seconds(point.rows_per_transaction));
     }
     Some(fit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trials_end_before_they_fill_a_disk() {
+        let folder = Path::new("/data/.forebay-tune-1");
+        has_room(RESERVE, folder).unwrap();
+        let error = has_room(RESERVE - 1, folder).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there is no space: the disk of /data has 255 MiB left, and 256 MiB are kept free while trials run"
+        );
+        assert!(error.hint().unwrap().contains("--dir"));
+    }
 }

@@ -19,6 +19,7 @@ impl Tuning {
         }
         told.extend(self.knee());
         told.extend(self.choice());
+        told.extend(self.tried());
         match self.mode {
             Mode::Push => {
                 told.extend(self.lingers.as_ref().map(|lingers| self.of_lingers(lingers)));
@@ -31,7 +32,9 @@ impl Tuning {
             }
         }
         if let Some(unmet) = &self.advice.unmet {
-            told.push(format!("The budget cannot be kept: {unmet}. What follows is the fastest."));
+            told.push(format!(
+                "The budget cannot be kept: {unmet}. What follows is near the best rate, however old rows get."
+            ));
         }
         told
     }
@@ -39,14 +42,25 @@ impl Tuning {
     fn knee(&self) -> Option<String> {
         let fit = self.fit.as_ref()?;
         Some(match &fit.poor {
-            None => format!(
-                "A transaction takes {} and {} more for each row: from {} rows on it is worth nine tenths of {} rows/s, \
-                 which no batch surpasses.",
-                time(fit.fixed_seconds),
-                time(fit.row_seconds),
-                grouped(fit.rows_for(0.9).ceil()),
-                grouped(fit.plateau())
-            ),
+            None => {
+                let rows = fit.rows_for(0.9).ceil();
+                let most = self.batches.iter().map(|point| point.batch).max().unwrap_or(0) as f64;
+                let where_it_is = if rows > most {
+                    format!(
+                        "nine tenths of {} rows/s, which no batch surpasses, would take {} rows, beyond what was tried.",
+                        grouped(fit.plateau()),
+                        grouped(rows)
+                    )
+                } else {
+                    format!(
+                        "from {} rows on it is worth nine tenths of {} rows/s, which no batch surpasses.",
+                        grouped(rows),
+                        grouped(fit.plateau())
+                    )
+                };
+                let (fixed, row) = (time(fit.fixed_seconds), time(fit.row_seconds));
+                format!("A transaction takes {fixed} and {row} more for each row: {where_it_is}")
+            }
             Some(why) => format!(
                 "There is no knee: the model (a time for each transaction, and one for each row) does not hold, {why}."
             ),
@@ -69,6 +83,22 @@ impl Tuning {
                 "Batches of {batch} come to {} rows/s, {of:.0} % of what batches of {} come to.",
                 grouped(rate),
                 grouped(fastest.batch as f64)
+            )
+        })
+    }
+
+    /// What the settings came to when they were tried.
+    fn tried(&self) -> Option<String> {
+        let tried = &self.confirmed;
+        (!tried.ratio.rounds.is_empty()).then(|| {
+            format!(
+                "The settings were tried as they are: {} rows/s, {:.2} times batches of {} in the same round (quartiles {:.2} \
+                 to {:.2}).",
+                grouped(tried.rows_per_second.median),
+                tried.ratio.median,
+                grouped(tried.beside as f64),
+                tried.ratio.lower,
+                tried.ratio.upper
             )
         })
     }

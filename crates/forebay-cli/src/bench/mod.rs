@@ -1,6 +1,7 @@
 //! `forebay bench`: makes a plan of the arguments, runs it, prints what it has shown, and says whether that was enough.
 
 pub mod args;
+mod configured;
 mod outputs;
 mod plan;
 
@@ -13,10 +14,12 @@ use forebay_bench::{ErrorKind, Event, Results, Stop, Threshold, report};
 use terminal_size::{Width, terminal_size_of};
 
 use crate::failure::{Exit, Failure, Result};
+use crate::kept;
 use crate::screen::Screen;
 use crate::signals;
 use args::Bench;
 use outputs::Outputs;
+use plan::Draft;
 
 /// Runs the bench.
 ///
@@ -33,15 +36,16 @@ pub fn run(args: &Bench, screen: &Screen) -> Result<Exit> {
         stopper.stop();
         true
     })?;
-    let plan = match plan::plan(args, &own, screen, &stop) {
+    let draft = Draft::of(args, &own)?;
+    let thresholds = args.fail_below.iter().map(|text| Threshold::parse(text, &draft.plan));
+    let thresholds = thresholds.collect::<forebay_bench::Result<Vec<_>>>()?;
+    let outputs = Outputs::open(args)?;
+    let plan = match draft.plan(screen, &stop) {
         Err(_) if stop.is_stopped() => {
             return Ok(signalled.signal_on_its_way().map_or(Exit::Failed, Exit::Interrupted));
         }
         plan => plan?,
     };
-    let thresholds = args.fail_below.iter().map(|text| Threshold::parse(text, &plan));
-    let thresholds = thresholds.collect::<forebay_bench::Result<Vec<_>>>()?;
-    let outputs = Outputs::open(args)?;
     let mut tell = |event: Event| match event {
         Event::Begins { round, done, of, contender, mode } => {
             screen.step(
@@ -87,7 +91,7 @@ fn print(results: &Results, outputs: &Outputs, screen: &Screen) -> Result<()> {
         screen.line(table.trim_end());
         Ok(())
     } else {
-        outputs::print(&table)
+        kept::print(&table)
     }
 }
 

@@ -1,14 +1,12 @@
-//! Where results are kept: opened before a run, so that it is not run in vain, and removed again if it does not come
-//! about.
+//! Where the results of a run are kept.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use forebay_bench::{Results, report};
 
 use super::args::Bench;
-use crate::failure::{Failure, Result, because};
+use crate::failure::{Failure, Result};
+use crate::kept::{Folders, Kept, print};
 
 /// What stands for standard output in the place of a file.
 const STANDARD: &str = "-";
@@ -36,18 +34,6 @@ struct Output {
     /// `None` is standard output.
     file: Option<Kept>,
 }
-
-/// A file that is there, with what it held before.
-struct Kept {
-    path: PathBuf,
-    file: File,
-    /// It was not there before, and nothing is in it yet.
-    is_to_go: bool,
-}
-
-/// Folders that were made.
-#[derive(Default)]
-struct Folders(Vec<PathBuf>);
 
 impl Outputs {
     /// Opens all that the arguments name.
@@ -77,9 +63,7 @@ impl Outputs {
         }
         if let Some(folder) = &args.output {
             let option = "--output";
-            all.folders
-                .make(folder)
-                .map_err(|error| cannot(option, "make the folder", folder, &error))?;
+            all.folders.make(option, folder)?;
             let files = [
                 (Kind::Page, "index.html"),
                 (Kind::Json, "results.json"),
@@ -95,10 +79,10 @@ impl Outputs {
     }
 
     fn add(&mut self, option: &str, kind: Kind, path: &Path) -> Result<()> {
-        let kept = Kept::open(path).map_err(|error| cannot(option, "write", path, &error))?;
+        let kept = Kept::open(option, path)?;
         let place = path.canonicalize().ok();
         let mut others = self.outputs.iter().filter_map(|output| output.file.as_ref());
-        if place.is_some() && others.any(|other| other.path.canonicalize().ok() == place) {
+        if place.is_some() && others.any(|other| other.path().canonicalize().ok() == place) {
             return Err(Failure::of_arguments(format!(
                 "{option}: {} is written already: name another file",
                 path.display()
@@ -140,87 +124,11 @@ impl Outputs {
                 },
             };
             match &mut output.file {
-                Some(kept) => kept.write(&text).map_err(|error| {
-                    let path = kept.path.display();
-                    Failure::new(format!("cannot write {path}: {}", because(&error)))
-                })?,
+                Some(kept) => kept.write(&text)?,
                 None => print(&text)?,
             }
         }
-        self.folders.0.clear();
+        self.folders.keep();
         Ok(())
-    }
-}
-
-fn cannot(option: &str, what: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::new(format!("{option}: cannot {what} {}: {}", path.display(), because(error)))
-        .hint("nothing was run; name another place")
-}
-
-/// Prints to standard output.
-pub(super) fn print(text: &str) -> Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        // Whoever closed standard output does not want it.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(format!("cannot write to standard output: {error}")))
-        }
-        _ => Ok(()),
-    }
-}
-
-impl Kept {
-    /// Opens a file without touching what it holds.
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.write(true);
-        let (file, is_to_go) = match options.clone().create_new(true).open(path) {
-            Ok(file) => (file, true),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                (options.open(path)?, false)
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(Self { path: path.to_owned(), file, is_to_go })
-    }
-
-    fn write(&mut self, text: &str) -> io::Result<()> {
-        // What is no file, such as a pipe, has no length.
-        if self.file.metadata()?.is_file() {
-            self.file.set_len(0)?;
-        }
-        self.file.write_all(text.as_bytes())?;
-        self.is_to_go = false;
-        Ok(())
-    }
-}
-
-impl Drop for Kept {
-    fn drop(&mut self) {
-        if self.is_to_go {
-            // An empty file is no harm.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-impl Folders {
-    /// Makes a folder and those above it that are not there.
-    fn make(&mut self, folder: &Path) -> io::Result<()> {
-        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
-        let missing: Vec<_> = folder.ancestors().take_while(is_missing).collect();
-        for path in missing.into_iter().rev() {
-            fs::create_dir(path)?;
-            self.0.push(path.to_owned());
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Folders {
-    fn drop(&mut self) {
-        for path in self.0.iter().rev() {
-            // One that holds something stays.
-            let _ = fs::remove_dir(path);
-        }
     }
 }

@@ -1,13 +1,14 @@
 //! From arguments to a plan.
 
 use std::env;
-use std::fs;
 use std::time::Duration;
 
+use forebay::Config;
 use forebay_bench::tune::{TableChoice, Writing};
 use forebay_bench::{Contender, Mode, Plan, Program, RowKind, RowSize, Stop, Workload};
 
 use super::args::Bench;
+use super::configured;
 use crate::failure::{Failure, Result};
 use crate::screen::Screen;
 use crate::tune;
@@ -28,54 +29,77 @@ pub(crate) fn own_program() -> Result<Program> {
     Ok(Program { command, arguments: vec!["trial".into()] })
 }
 
-/// What the arguments ask for.
-pub(super) fn plan(args: &Bench, own: &Program, screen: &Screen, stop: &Stop) -> Result<Plan> {
-    let (rounds, seconds) = if args.quick { QUICK } else { USUAL };
-    let seconds = args.seconds.unwrap_or(seconds);
-    let time = Duration::try_from_secs_f64(seconds)
-        .map_err(|error| Failure::of_arguments(format!("--seconds {seconds}: {error}")))?;
-    let row = if args.fat { RowKind::Fat } else { RowKind::Thin };
-    let workload = workload(args, screen, stop)?;
-    let contenders = contenders(args, own, workload.row_size(row))?;
-    let folder = match &workload {
-        Workload::Table(copy) => copy.folder().to_owned(),
-        _ => args.dir.clone().unwrap_or_else(|| ".".into()),
-    };
-    let plan = Plan {
-        workload,
-        row,
-        modes: args.mode.map_or_else(|| vec![Mode::Push, Mode::Await], |mode| vec![mode.into()]),
-        workers: args.workers,
-        kind: args.kind.into(),
-        synchronous: args.durability.into(),
-        rate: args.rate,
-        rounds: args.rounds.unwrap_or(rounds),
-        time,
-        warm_up: (time / 5).min(Duration::from_millis(200)),
-        contenders,
-        folder,
-        seed: args.seed,
-    };
-    plan.check()?;
-    Ok(plan)
+/// What the arguments ask for, checked, before any table is copied.
+pub(super) struct Draft<'a> {
+    args: &'a Bench,
+    own: &'a Program,
+    /// Of the buffer whose settings are in a file.
+    config: Option<Config>,
+    /// The plan; in the place of a table it has a workload of the bench's own.
+    pub(super) plan: Plan,
 }
 
-/// What is written: rows of a table, which is copied for that, or of the bench's own.
-fn workload(args: &Bench, screen: &Screen, stop: &Stop) -> Result<Workload> {
-    let Some((database, table)) = args.db.clone().zip(args.table.clone()) else {
-        return Ok(args.workload.parse()?);
-    };
-    let choice = TableChoice {
-        database,
-        table,
-        writing: if args.insert { Writing::Insert } else { Writing::Upsert },
-        keys: args.keys.unwrap_or(KEYS),
-        folder: args.dir.clone(),
-    };
-    Ok(Workload::Table(tune::copy(&choice, screen, stop)?))
+impl<'a> Draft<'a> {
+    /// Of these arguments.
+    pub(super) fn of(args: &'a Bench, own: &'a Program) -> Result<Self> {
+        let (rounds, seconds) = if args.quick { QUICK } else { USUAL };
+        let seconds = args.seconds.unwrap_or(seconds);
+        let time = Duration::try_from_secs_f64(seconds)
+            .map_err(|error| Failure::of_arguments(format!("--seconds {seconds}: {error}")))?;
+        let row = if args.fat { RowKind::Fat } else { RowKind::Thin };
+        let workload: Workload = args.workload.parse()?;
+        let file = args.config.as_deref().map(configured::read).transpose()?;
+        let config = file.as_ref().map(|file| file.config.clone());
+        let modes = [Mode::Push, Mode::Await];
+        let plan = Plan {
+            contenders: contenders(args, own, workload.row_size(row), config.as_ref())?,
+            workload,
+            row,
+            modes: args.mode.map_or_else(|| modes.to_vec(), |mode| vec![mode.into()]),
+            workers: args.workers,
+            kind: args.kind.into(),
+            synchronous: args.durability.into(),
+            rate: args.rate,
+            rounds: args.rounds.unwrap_or(rounds),
+            time,
+            warm_up: (time / 5).min(Duration::from_millis(200)),
+            folder: args.dir.clone().unwrap_or_else(|| ".".into()),
+            seed: args.seed,
+        };
+        plan.check()?;
+        if let Some(file) = file {
+            file.check(&plan)?;
+        }
+        Ok(Self { args, own, config, plan })
+    }
+
+    /// The plan; a table is copied for it. Blocks until it is.
+    pub(super) fn plan(self, screen: &Screen, stop: &Stop) -> Result<Plan> {
+        let Self { args, own, config, plan } = self;
+        let Some((database, table)) = args.db.clone().zip(args.table.clone()) else {
+            return Ok(plan);
+        };
+        let choice = TableChoice {
+            database,
+            table,
+            writing: if args.insert { Writing::Insert } else { Writing::Upsert },
+            keys: args.keys.unwrap_or(KEYS),
+            folder: args.dir.clone(),
+        };
+        let copy = tune::copy(&choice, screen, stop)?;
+        let folder = copy.folder().to_owned();
+        let workload = Workload::Table(copy);
+        let contenders = contenders(args, own, workload.row_size(plan.row), config.as_ref())?;
+        Ok(Plan { workload, contenders, folder, ..plan })
+    }
 }
 
-fn contenders(args: &Bench, own: &Program, row: RowSize) -> Result<Vec<Contender>> {
+fn contenders(
+    args: &Bench,
+    own: &Program,
+    row: RowSize,
+    config: Option<&Config>,
+) -> Result<Vec<Contender>> {
     let named = |name: &String| Contender::named(name, own, row);
     let mut contenders = if args.contender.is_empty() {
         Contender::usual(own, row)
@@ -90,12 +114,6 @@ fn contenders(args: &Bench, own: &Program, row: RowSize) -> Result<Vec<Contender
         let program = Program { command: program.into(), arguments: Vec::new() };
         contenders.push(Contender::rival(name, program)?);
     }
-    if let Some(file) = &args.config {
-        let text = fs::read_to_string(file)
-            .map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))?;
-        let config = toml::from_str(&text)
-            .map_err(|error| Failure::of_arguments(format!("{}: {error}", file.display())))?;
-        contenders.push(Contender::configured(CONFIGURED, &config, own));
-    }
+    contenders.extend(config.map(|config| Contender::configured(CONFIGURED, config, own)));
     Ok(contenders)
 }

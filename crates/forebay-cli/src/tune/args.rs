@@ -103,6 +103,7 @@ Examples:
     forebay tune --db app.db --table topics > forebay.toml
     forebay bench --db app.db --table topics --contender direct \\
         --config forebay.toml
+    The file has the whole command in it, with what the settings were found with.
 
   For workers that wait for their commits, 99 of 100 for 20 ms at the most:
     forebay tune --db app.db --table topics --await --p99 20ms
@@ -119,17 +120,22 @@ What is done:
   spares itself what does not change.
 
 What is recommended:
-  batch_size            the smallest that comes to nine tenths of what the
-  max_transaction_rows  largest batches come to, with --push so that two
-                        transactions fit into --p99, with --await so that 99 of
-                        100 calls do
+  batch_size            the smallest that comes to nine tenths of the best rate,
+  max_transaction_rows  with --push of those whose two transactions, of the slower
+                        quarter, fit into --p99, with --await of those with which
+                        99 of 100 calls do
   linger                with --push the largest with which 99 of 100 rows are
-                        committed within --p99
+                        committed within --p99 while rows come at the pace of
+                        --rate; with more than can be written, rows get as old as
+                        the buffer is large
+  max_buffer_bytes      room for a few batches; the file says how long it bridges
+  At the end the settings are tried as they are, beside the fastest batches; when
+  they come to less than nine tenths of those, larger ones are tried.
   The figures go to standard error, the settings to standard output, as TOML.
 
 Exit codes:
-  0         the settings keep --p99
-  1         no settings do; the fastest are printed
+  0         the settings keep --p99, with --push at the pace of --rate
+  1         no settings do; those that are printed come near the best rate
   2         wrong arguments
   3         failed; the message says why
   129, 130, 143  ended by a signal; the copy is removed";

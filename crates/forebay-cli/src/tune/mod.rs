@@ -1,11 +1,9 @@
 //! `forebay tune`: copies a table, tries settings on it, and prints those that suit it.
 
 pub mod args;
+mod outputs;
 mod settings;
 
-use std::fs;
-use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,11 +11,13 @@ use forebay_bench::tune::{TableChoice, TableCopy, TuneEvent, TunePlan, Tuning, W
 use forebay_bench::{Mode, Stop};
 
 use crate::bench;
-use crate::failure::{Exit, Failure, Result, because};
+use crate::failure::{Exit, Failure, Result};
+use crate::kept::print;
 use crate::screen::Screen;
 use crate::signals::{self, Signalled};
 use crate::words::grouped;
 use args::Tune;
+use outputs::Outputs;
 
 /// Rounds and seconds of the sweep.
 const USUAL: (u32, f64) = (5, 0.15);
@@ -56,21 +56,8 @@ fn found(args: &Tune, screen: &Screen, stop: &Stop) -> Result<Exit> {
     let seconds = args.seconds.unwrap_or(seconds);
     let time = Duration::try_from_secs_f64(seconds)
         .map_err(|error| Failure::of_arguments(format!("--seconds {seconds}: {error}")))?;
-    let own = bench::own_program()?;
-    if let Some(folder) = &args.output {
-        fs::create_dir_all(folder).map_err(|error| unwritable(folder, &error))?;
-    }
-    let choice = TableChoice {
-        database: args.db.clone(),
-        table: args.table.clone(),
-        writing: if args.insert { Writing::Insert } else { Writing::Upsert },
-        keys: args.keys,
-        folder: args.dir.clone(),
-    };
-    let copy = copy(&choice, screen, stop)?;
     let mode = if args.r#await { Mode::Await } else { Mode::Push };
     let plan = TunePlan {
-        table: copy,
         mode,
         workers: args.workers,
         synchronous: args.durability.into(),
@@ -80,17 +67,25 @@ fn found(args: &Tune, screen: &Screen, stop: &Stop) -> Result<Exit> {
         time,
         seed: args.seed,
     };
-    let tuning = tune(&plan, &own, stop, &mut |event| tell(screen, event))?;
-    drop(plan);
+    plan.check()?;
+    let own = bench::own_program()?;
+    let outputs = args.output.as_deref().map(Outputs::open).transpose()?;
+    let choice = TableChoice {
+        database: args.db.clone(),
+        table: args.table.clone(),
+        writing: if args.insert { Writing::Insert } else { Writing::Upsert },
+        keys: args.keys,
+        folder: args.dir.clone(),
+    };
+    let copy = copy(&choice, screen, stop)?;
+    let tuning = tune(&plan, &copy, &own, stop, &mut |event| tell(screen, event))?;
+    drop(copy);
     screen.end_progress();
     show(&tuning, screen);
-    if let Some(folder) = &args.output {
-        keep(&tuning, folder)?;
+    print(&settings::toml(&tuning, &settings::repeat(args, &tuning)))?;
+    if let Some(outputs) = outputs {
+        outputs.write(&tuning)?;
     }
-    let text = settings::toml(&tuning);
-    io::stdout()
-        .write_all(text.as_bytes())
-        .map_err(|error| Failure::new(format!("cannot write to standard output: {error}")))?;
     Ok(if tuning.advice.unmet.is_some() { Exit::Missed } else { Exit::Success })
 }
 
@@ -138,24 +133,8 @@ fn show(tuning: &Tuning, screen: &Screen) {
     if let Some(table) = tuning.linger_table() {
         screen.line(table);
     }
+    screen.line(tuning.charts());
     for sentence in tuning.sentences() {
         screen.line(format!("{sentence}\n"));
     }
-}
-
-/// Keeps figures, charts and page.
-fn keep(tuning: &Tuning, folder: &Path) -> Result<()> {
-    let json =
-        serde_json::to_string_pretty(tuning).map_err(|error| Failure::new(error.to_string()))?;
-    let mut files = tuning.files()?;
-    files.push(("tuning.json", json));
-    for (name, text) in files {
-        let path = folder.join(name);
-        fs::write(&path, text).map_err(|error| unwritable(&path, &error))?;
-    }
-    Ok(())
-}
-
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
-    Failure::new(format!("cannot write {}: {}", path.display(), because(error)))
 }

@@ -7,59 +7,157 @@ use forebay_bench::Mode;
 use forebay_bench::tune::Tuning;
 use humantime::format_duration;
 
+use super::args::Tune;
 use crate::words::grouped;
 
+/// What the settings are called in the command that repeats them.
+const FILE: &str = "forebay.toml";
+
 /// The settings that differ from the default or were chosen, each with its reason; `forebay::Config` loads them.
-pub(super) fn toml(tuning: &Tuning) -> String {
+/// `repeat` is the command that tries them again.
+pub(super) fn toml(tuning: &Tuning, repeat: &str) -> String {
     let (config, default) = (&tuning.advice.config, Config::default());
+    let mut text = Text::default();
+    heading(&mut text, tuning, repeat);
+    text.note("Rows that make a batch due.");
+    text.set("batch_size", config.batch_size);
+    text.note("Rows in one transaction at the most, also when more have gathered.");
+    text.set("max_transaction_rows", config.max_transaction_rows);
+    if config.max_batch_bytes != default.max_batch_bytes {
+        let bytes = tuning.row_bytes;
+        text.note(&format!("So that batches of such rows (about {bytes} bytes each) fit."));
+        text.set("max_batch_bytes", config.max_batch_bytes);
+    }
+    if config.max_row_bytes != default.max_row_bytes {
+        text.note("So that the largest of the rows fits.");
+        text.set("max_row_bytes", config.max_row_bytes);
+    }
+    text.note("");
+    text.note(&match tuning.mode {
+        Mode::Push => of_linger(tuning),
+        Mode::Await => "The default; it does not matter where all wait.".to_owned(),
+    });
+    text.set("linger", format_args!("\"{}\"", format_duration(config.linger)));
+    text.note("");
+    text.note("What a commit survives; tune again with --durability to change it.");
+    text.set("durability", format_args!("\"{}\"", tuning.synchronous.name()));
+    text.note("");
+    text.note(&of_room(tuning));
+    text.set("max_buffer_bytes", config.max_buffer_bytes);
+    text.0
+}
+
+/// The command that tries the settings again, with what they were found with.
+pub(super) fn repeat(args: &Tune, tuning: &Tuning) -> String {
+    let name = |name: &str| shlex::try_quote(name).map_or_else(|_| name.to_owned(), Into::into);
+    let mut command = format!(
+        "forebay bench --db {} --table {} --contender limit@{} --config {FILE} --mode {} --workers {} --keys {} \
+         --durability {}",
+        name(&args.db.to_string_lossy()),
+        name(&args.table),
+        tuning.advice.config.batch_size,
+        tuning.mode.name(),
+        args.workers,
+        args.keys,
+        tuning.synchronous.name()
+    );
+    let mut add = |option: String| {
+        command.push(' ');
+        command.push_str(&option);
+    };
+    if args.insert {
+        add("--insert".to_owned());
+    }
+    if let Some(seconds) = args.seconds {
+        add(format!("--seconds {seconds}"));
+    }
+    if let Some(folder) = &args.dir {
+        add(format!("--dir {}", name(&folder.to_string_lossy())));
+    }
+    command
+}
+
+fn heading(text: &mut Text, tuning: &Tuning, repeat: &str) {
     let (mode, does) = match tuning.mode {
         Mode::Push => ("push", "push"),
         Mode::Await => ("await", "wait for their commits"),
     };
-    let rate = tuning.advice.rows_per_second;
-    let workers = tuning.workers;
-    let mut text = String::new();
-    let mut line = |line: String| {
-        // A string takes whatever is written to it.
-        let _ = writeln!(text, "{line}");
-    };
-    line(format!("# By forebay tune --{mode}, {}, {}.", tuning.begun_at, tuning.host.processor));
-    line(format!("# {}.", tuning.workload));
-    line(format!(
-        "# {workers} workers that {does}: {} rows/s with these batches.",
-        grouped(rate as u64)
+    let tried = &tuning.confirmed;
+    text.note(&format!(
+        "By forebay tune --{mode}, {}, {}.",
+        tuning.begun_at, tuning.host.processor
+    ));
+    text.note(&format!("{}.", tuning.workload));
+    text.note(&format!(
+        "{} workers that {does}: {} rows/s with these settings, {:.2} times the fastest batches ({}).",
+        tuning.workers,
+        grouped(tried.rows_per_second.median as u64),
+        tried.ratio.median,
+        grouped(tried.beside as u64)
     ));
     if let Some(unmet) = &tuning.advice.unmet {
-        line(format!("# These do NOT keep the budget: {unmet}."));
+        text.note(&format!("These do NOT keep the budget: {unmet}."));
     }
-    line(String::new());
-    line("# Rows that make a batch due, and rows in one transaction at the most, also when more have gathered.".to_owned());
-    line(format!("batch_size = {}", config.batch_size));
-    line(format!("max_transaction_rows = {}", config.max_transaction_rows));
-    if config.max_batch_bytes != default.max_batch_bytes {
-        line(format!(
-            "# So that batches of such rows (about {} bytes each) fit.",
-            tuning.row_bytes
-        ));
-        line(format!("max_batch_bytes = {}", config.max_batch_bytes));
-    }
-    line(String::new());
-    line(match tuning.mode {
-        Mode::Push => "# How long the first row of a batch waits for company.".to_owned(),
-        Mode::Await => "# The default; it does not matter where all wait.".to_owned(),
+    text.note(&format!("To try them again: {repeat}"));
+    text.note("");
+}
+
+/// What the linger does, at which pace.
+fn of_linger(tuning: &Tuning) -> String {
+    let mut told = "How long the first row of a batch waits for company.".to_owned();
+    let linger = tuning.advice.config.linger.as_secs_f64();
+    let seen = tuning.lingers.as_ref().and_then(|lingers| {
+        let chosen =
+            lingers.points.iter().find(|point| (point.linger_seconds - linger).abs() < 1e-9)?;
+        Some((lingers.rate, chosen.delay.p99?))
     });
-    line(format!("linger = \"{}\"", format_duration(config.linger)));
-    line(String::new());
-    line("# What a commit survives; tune again with --durability to change it.".to_owned());
-    line(format!("durability = \"{}\"", tuning.synchronous.name()));
-    line(String::new());
-    let rows = config.max_buffer_bytes / tuning.row_bytes.max(1);
-    line(format!(
-        "# Room for about {} such rows: more than comes in a second, should the database be locked for one.",
-        grouped(rows as u64)
-    ));
-    line(format!("max_buffer_bytes = {}", config.max_buffer_bytes));
-    text
+    if let Some((rate, p99)) = seen {
+        let _ = write!(
+            told,
+            " At {} rows/s 99 of 100 rows were committed within {:.1} ms.",
+            grouped(rate as u64),
+            p99 * 1e3
+        );
+    }
+    told
+}
+
+/// How much the buffer holds, in rows and in time.
+fn of_room(tuning: &Tuning) -> String {
+    let rows = tuning.advice.config.max_buffer_bytes / tuning.row_bytes.max(1);
+    let rate = tuning.confirmed.rows_per_second.median.max(1.0);
+    format!(
+        "Room for about {} such rows, what comes in {:.1} s at {} rows/s: so long may the database be locked.",
+        grouped(rows as u64),
+        rows as f64 / rate,
+        grouped(rate as u64)
+    )
+}
+
+/// Lines of TOML.
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    /// A comment; nothing in it ends its line.
+    fn note(&mut self, note: &str) {
+        if !note.is_empty() {
+            self.0.push_str("# ");
+        }
+        for character in note.chars() {
+            if character.is_control() {
+                self.0.extend(character.escape_debug());
+            } else {
+                self.0.push(character);
+            }
+        }
+        self.0.push('\n');
+    }
+
+    fn set(&mut self, name: &str, value: impl std::fmt::Display) {
+        // A string takes whatever is written to it.
+        let _ = writeln!(self.0, "{name} = {value}");
+    }
 }
 
 #[cfg(test)]
@@ -74,5 +172,14 @@ mod tests {
                 toml::from_str(&format!("linger = \"{}\"", format_duration(linger))).unwrap();
             assert_eq!(config.linger, linger);
         }
+    }
+
+    #[test]
+    fn a_comment_is_one_line_whatever_is_in_it() {
+        let mut text = Text::default();
+        text.note("rows of a\nbatch_size = 1\r\u{7f}\0 µs");
+        text.set("batch_size", 7);
+        assert_eq!(text.0, "# rows of a\\nbatch_size = 1\\r\\u{7f}\\0 µs\nbatch_size = 7\n");
+        assert_eq!(toml::from_str::<Config>(&text.0).unwrap().batch_size, 7);
     }
 }

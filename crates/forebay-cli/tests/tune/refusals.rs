@@ -62,8 +62,35 @@ fn arguments_that_cannot_be() {
             "forebay tune --db app.db --table topics --push --await",
             "forebay tune --db app.db --table topics --p99 0s",
             "forebay tune --db app.db --table topics --p99 20",
+            "forebay tune --db missing.db --table topics --seconds 1e9",
+            "forebay tune --db missing.db --table topics --seconds 1e-12",
             "forebay bench --table topics",
             "forebay bench --db app.db --table topics --workload hot",
+        ],
+    );
+    assert_snapshot!(said);
+}
+
+#[test]
+fn what_is_wrong_is_told_before_a_table_is_copied() {
+    let folder = Folder::with(SCHEMA);
+    folder.write("file", "kept");
+    folder.write("full.toml", "batch_size = 10\ndurability = \"full\"\n");
+    folder.write("patient.toml", "busy_timeout = \"1m\"\n");
+    folder.write("wrong.toml", "batch_size = 0\n");
+    let said = said(
+        &folder,
+        &[
+            "forebay tune --db missing.db --table topics -o a/b",
+            "forebay tune --db app.db --table topics -o file",
+            "forebay bench --db missing.db --table topics --contender dircet",
+            "forebay bench --db missing.db --table topics --config none.toml",
+            "forebay bench --db missing.db --table topics --config wrong.toml",
+            "forebay bench --db missing.db --table topics --config full.toml",
+            "forebay bench --db missing.db --table topics --config patient.toml",
+            "forebay bench --db missing.db --table topics --fail-below forebay=fast",
+            "forebay bench --db missing.db --table topics -o file",
+            "forebay bench --db missing.db --table topics --durability full --config full.toml -o a",
         ],
     );
     assert_snapshot!(said);

@@ -7,7 +7,7 @@ use crate::{SCHEMA, files, folders};
 fn is_cleaned_up(name: &str, code: i32) {
     let folder = Folder::with(SCHEMA);
     let before = files(&folder);
-    // Of an hour, so that it ends by the signal.
+    // Trials of a minute each, so that it ends by the signal.
     let mut tune = folder.start("forebay tune --db app.db --table topics --seconds 60 --workers 2");
     tune.wait_for("trying 12 batch sizes");
     assert!(folders(&folder)[0].starts_with(".forebay-tune-"));
