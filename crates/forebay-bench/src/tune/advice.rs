@@ -15,6 +15,8 @@ use crate::report::units::time;
 
 /// The part of the best rate that is enough: beyond, a little more costs much larger batches.
 const ENOUGH: f64 = 0.9;
+/// Bytes of a buffer for what comes in a second, at the most.
+const ROOM: usize = 16 << 20;
 
 /// Which settings, and whether they keep what was asked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -175,10 +177,12 @@ pub(super) fn linger(
     (Duration::ZERO, Some(why))
 }
 
-/// A buffer for four of the largest batches, or rows: as small as may be. A larger one bridges a longer outage, and until
-/// it has been full once those who push take the writer's time, and every page of it is new to the process.
-fn room(max_batch_bytes: usize, max_row_bytes: usize) -> usize {
-    4 * max_batch_bytes.max(max_row_bytes).next_power_of_two()
+/// A buffer for what comes in a second, as far as that is little, and for four of the largest batches or rows. A larger
+/// one bridges a longer outage, but until it has been full once, those who push take the writer's time, and each of its
+/// pages is new to the process.
+fn room(bytes_per_second: f64, max_batch_bytes: usize, max_row_bytes: usize) -> usize {
+    let least = 4 * max_batch_bytes.max(max_row_bytes);
+    (bytes_per_second as usize).min(ROOM).max(least).next_power_of_two()
 }
 
 /// Puts the settings together.
@@ -196,14 +200,18 @@ pub(super) fn advice(
         _ => (default.linger, None),
     };
     let tried = sweep::settings(table, choice.batch);
-    let max_batch_bytes = default.max_batch_bytes.max(tried.max_batch_bytes);
-    let max_row_bytes = default.max_row_bytes.max(tried.max_row_bytes);
+    let bytes_per_second = choice.rows_per_second * table.row_size().0 as f64;
+    let max_row_bytes = default.max_row_bytes.max(tried.max_row_bytes.next_power_of_two());
+    let max_buffer_bytes = room(bytes_per_second, tried.max_batch_bytes, max_row_bytes);
     let config = Config {
         batch_size: choice.batch,
         max_transaction_rows: choice.batch,
-        max_batch_bytes,
+        max_batch_bytes: default
+            .max_batch_bytes
+            .max(tried.max_batch_bytes)
+            .min(max_buffer_bytes / 4),
         max_row_bytes,
-        max_buffer_bytes: room(max_batch_bytes, max_row_bytes),
+        max_buffer_bytes,
         linger,
         durability: match plan.synchronous {
             Synchronous::Normal => Durability::Normal,
@@ -325,17 +333,13 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_has_room_for_its_largest_batches_and_rows() {
-        for (batch, row) in [(4 << 20, 1 << 20), (5 << 20, 1 << 20), (4 << 20, 100 << 20)] {
-            let config = Config {
-                max_batch_bytes: batch,
-                max_row_bytes: row,
-                max_buffer_bytes: room(batch, row),
-                ..Config::default()
-            };
-            config.check().unwrap();
-        }
-        assert_eq!(room(4 << 20, 1 << 20), 16 << 20);
+    fn a_buffer_has_room_for_a_second_and_for_its_largest_batches_and_rows() {
+        let mib = 1 << 20;
+        assert_eq!(room(5e4, 64 << 10, mib), 4 * mib);
+        assert_eq!(room(5e6, 64 << 10, mib), 8 * mib);
+        assert_eq!(room(5e9, 64 << 10, mib), 16 * mib);
+        assert_eq!(room(5e6, 5 * mib, mib), 32 * mib);
+        assert_eq!(room(5e6, mib, 100 * mib), 512 * mib);
     }
 
     fn lingers(delays: &[(u64, f64, u64)]) -> Lingers {

@@ -32,10 +32,13 @@ impl Tuning {
         Ok(files)
     }
 
-    /// The rate of each batch size, at this place.
+    /// The rate of each batch size, at this place, from the least to the largest.
     pub(super) fn series(&self, x: impl Fn(&BatchPoint) -> Option<f64>) -> Vec<(f64, f64)> {
         let points = self.batches.iter();
-        points.filter_map(|point| Some((x(point)?, point.rows_per_second.median))).collect()
+        let mut points: Vec<_> =
+            points.filter_map(|point| Some((x(point)?, point.rows_per_second.median))).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points
     }
 
     /// What a batch size is said to take, and compared with the budget.
@@ -67,7 +70,7 @@ impl Tuning {
     fn latency(&self) -> Result<String> {
         let measured = self.series(|point| point.delay_seconds(self.mode));
         Lines {
-            title: "Rows/s by latency, from batch size to batch size".to_owned(),
+            title: "Rows/s by latency".to_owned(),
             x: Axis::new(self.delay_name(), Scale::Log, Unit::Seconds),
             y: Axis::new("rows/s", Scale::Log, Unit::Count),
             series: vec![Series::new("measured", measured, Tone::Forebay, Line::Solid)],

@@ -265,12 +265,19 @@ pub(super) fn watched(trial: &Trial) -> Option<Watched> {
     serde_json::from_value(trial.outcome.report.details.get("watched")?.clone()).ok()
 }
 
+/// Rows that a buffer has committed: what it still held was not written.
+fn rows(trial: &Trial) -> f64 {
+    let stats = &trial.outcome.report.details["stats"];
+    let of = |name: &str| stats[name].as_u64().unwrap_or(0);
+    (of("committed") + of("superseded")) as f64
+}
+
 pub(super) fn rows_per_transaction(trial: &Trial) -> f64 {
-    trial.rows() as f64 / (trial.outcome.report.transactions.unwrap_or(0) as f64).max(1.0)
+    rows(trial) / (trial.outcome.report.transactions.unwrap_or(0) as f64).max(1.0)
 }
 
 pub(super) fn cpu_seconds_per_million_rows(trial: &Trial) -> f64 {
-    trial.outcome.cpu_seconds * 1e6 / (trial.rows() as f64).max(1.0)
+    trial.outcome.cpu_seconds * 1e6 / rows(trial).max(1.0)
 }
 
 /// Fits the model to the times of transactions, and notes what it says beside each.

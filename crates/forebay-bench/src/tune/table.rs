@@ -27,7 +27,7 @@ impl Tuning {
                 format!("{mark}{}", grouped(point.batch as f64)),
                 grouped(rate),
                 quartiles(&point.rows_per_second),
-                format!("{:.0} %", 100.0 * rate / best),
+                if best > 0.0 { format!("{:.0} %", 100.0 * rate / best) } else { NONE.to_owned() },
             ];
             let seconds = |seconds: Option<f64>| seconds.map_or_else(|| NONE.to_owned(), time);
             row.extend(if push {

@@ -19,7 +19,7 @@ impl Tuning {
         }
         told.extend(self.knee());
         told.extend(self.choice());
-        told.extend(self.tried());
+        told.push(self.tried());
         match self.mode {
             Mode::Push => {
                 told.extend(self.lingers.as_ref().map(|lingers| self.of_lingers(lingers)));
@@ -75,6 +75,9 @@ impl Tuning {
             .batches
             .iter()
             .max_by(|a, b| a.rows_per_second.median.total_cmp(&b.rows_per_second.median))?;
+        if best <= 0.0 {
+            return None;
+        }
         let (batch, of) = (grouped(chosen.batch as f64), 100.0 * rate / best);
         Some(if fastest.batch == chosen.batch {
             format!("Batches of {batch} are the fastest: {} rows/s.", grouped(rate))
@@ -88,19 +91,29 @@ impl Tuning {
     }
 
     /// What the settings came to when they were tried.
-    fn tried(&self) -> Option<String> {
+    fn tried(&self) -> String {
         let tried = &self.confirmed;
-        (!tried.ratio.rounds.is_empty()).then(|| {
-            format!(
-                "The settings were tried as they are: {} rows/s, {:.2} times batches of {} in the same round (quartiles {:.2} \
-                 to {:.2}).",
-                grouped(tried.rows_per_second.median),
-                tried.ratio.median,
-                grouped(tried.beside as f64),
-                tried.ratio.lower,
-                tried.ratio.upper
-            )
-        })
+        if tried.ratio.rounds.is_empty() {
+            return "The settings were tried as they are, and no transaction was seen to end meanwhile: let trials take longer."
+                .to_owned();
+        }
+        format!(
+            "The settings were tried as they are: {} rows/s, {:.2} times batches of {} in the same round (quartiles {:.2} to \
+             {:.2}).",
+            grouped(tried.rows_per_second.median),
+            tried.ratio.median,
+            grouped(tried.beside as f64),
+            tried.ratio.lower,
+            tried.ratio.upper
+        )
+    }
+
+    /// Rows in each second with the settings: when they were tried, or else in the sweep.
+    pub fn rows_per_second(&self) -> f64 {
+        match self.confirmed.rows_per_second.median {
+            rate if rate > 0.0 => rate,
+            _ => self.advice.rows_per_second,
+        }
     }
 
     /// The figures of the batch size that was chosen.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use forebay::Config;
 use forebay_bench::Plan;
 
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, because};
 
 /// What is equal for all contenders.
 const EQUAL: [&str; 4] = ["durability", "busy_timeout", "max_wal_bytes", "max_cache_bytes"];
@@ -21,8 +21,9 @@ pub(super) struct File {
 
 /// Reads settings.
 pub(super) fn read(path: &Path) -> Result<File> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::new(format!("cannot read {}: {error}", path.display())))?;
+    let text = fs::read_to_string(path).map_err(|error| {
+        Failure::new(format!("cannot read {}: {}", path.display(), because(&error)))
+    })?;
     let wrong = |error: &dyn std::fmt::Display| {
         Failure::of_arguments(format!("{}: {error}", path.display()))
     };

@@ -23,11 +23,6 @@ pub(super) fn toml(tuning: &Tuning, repeat: &str) -> String {
     text.set("batch_size", config.batch_size);
     text.note("Rows in one transaction at the most, also when more have gathered.");
     text.set("max_transaction_rows", config.max_transaction_rows);
-    if config.max_batch_bytes != default.max_batch_bytes {
-        let bytes = tuning.row_bytes;
-        text.note(&format!("So that batches of such rows (about {bytes} bytes each) fit."));
-        text.set("max_batch_bytes", config.max_batch_bytes);
-    }
     if config.max_row_bytes != default.max_row_bytes {
         text.note("So that the largest of the rows fits.");
         text.set("max_row_bytes", config.max_row_bytes);
@@ -44,6 +39,10 @@ pub(super) fn toml(tuning: &Tuning, repeat: &str) -> String {
     text.note("");
     text.note(&of_room(tuning));
     text.set("max_buffer_bytes", config.max_buffer_bytes);
+    if config.max_batch_bytes != default.max_batch_bytes {
+        text.note("Bytes that make a batch due: a quarter of the buffer at the most.");
+        text.set("max_batch_bytes", config.max_batch_bytes);
+    }
     text.0
 }
 
@@ -82,19 +81,26 @@ fn heading(text: &mut Text, tuning: &Tuning, repeat: &str) {
         Mode::Push => ("push", "push"),
         Mode::Await => ("await", "wait for their commits"),
     };
-    let tried = &tuning.confirmed;
     text.note(&format!(
         "By forebay tune --{mode}, {}, {}.",
         tuning.begun_at, tuning.host.processor
     ));
     text.note(&format!("{}.", tuning.workload));
-    text.note(&format!(
-        "{} workers that {does}: {} rows/s with these settings, {:.2} times the fastest batches ({}).",
+    let mut reached = format!(
+        "{} workers that {does}: {} rows/s with these settings",
         tuning.workers,
-        grouped(tried.rows_per_second.median as u64),
-        tried.ratio.median,
-        grouped(tried.beside as u64)
-    ));
+        grouped(tuning.rows_per_second() as u64)
+    );
+    let tried = &tuning.confirmed;
+    if !tried.ratio.rounds.is_empty() {
+        let _ = write!(
+            reached,
+            ", {:.2} times the fastest batches ({}) in the same round",
+            tried.ratio.median,
+            grouped(tried.beside as u64)
+        );
+    }
+    text.note(&(reached + "."));
     if let Some(unmet) = &tuning.advice.unmet {
         text.note(&format!("These do NOT keep the budget: {unmet}."));
     }
@@ -125,7 +131,7 @@ fn of_linger(tuning: &Tuning) -> String {
 /// How much the buffer holds, in rows and in time.
 fn of_room(tuning: &Tuning) -> String {
     let rows = tuning.advice.config.max_buffer_bytes / tuning.row_bytes.max(1);
-    let rate = tuning.confirmed.rows_per_second.median.max(1.0);
+    let rate = tuning.rows_per_second().max(1.0);
     format!(
         "Room for about {} such rows, what comes in {:.1} s at {} rows/s: so long may the database be locked.",
         grouped(rows as u64),

@@ -24,7 +24,7 @@ fn settings_for_rows_that_are_pushed_are_printed_and_load() {
         "→ ",
         "rows/s by rows in a batch",
         "rows/s by time until a row is committed: two transactions",
-        "The settings were tried as they are: ",
+        "The settings were tried as they are",
     ] {
         assert!(ran.errors.contains(told), "{told:?} is not in {}", ran.errors);
     }
@@ -96,7 +96,7 @@ fn figures_charts_and_a_page_are_kept() {
     let tuning: forebay_bench::tune::Tuning =
         serde_json::from_str(&folder.read("out/tuning.json")).unwrap();
     assert_eq!((tuning.format.as_str(), tuning.batches.len()), ("forebay-tune", 12));
-    assert_eq!(tuning.confirmed.ratio.rounds.len(), 1);
+    assert_eq!(tuning.confirmed.rows_per_second.rounds.len(), 1);
     folder
         .run(&format!("forebay tune --db app.db --table topics -o out2 --await {SHORT}"))
         .exits(0);
@@ -111,15 +111,20 @@ fn one_row_that_is_far_larger_than_the_others_has_room() {
          INSERT INTO notes VALUES (1, 'short'), (2, 'short'), (3, printf('%.*c', 200000, 'x'));",
     );
     let line = format!("forebay tune --db app.db --table notes --p99 1h {SHORT}");
-    let config: Config = toml::from_str(&folder.run(&line).exits(0).out).unwrap();
-    assert_eq!(config.max_row_bytes, Config::default().max_row_bytes);
+    let tuned = || {
+        let ran = folder.run(&line);
+        // Whether a transaction of such rows ends in time is up to the machine.
+        assert!(matches!(ran.code, Some(0 | 1)), "{ran:?}");
+        let config: Config = toml::from_str(&ran.out).unwrap();
+        config.check().unwrap();
+        config
+    };
+    assert_eq!(tuned().max_row_bytes, Config::default().max_row_bytes);
     folder
         .connection()
         .execute_batch("UPDATE notes SET body = printf('%.*c', 3000000, 'x') WHERE id = 3")
         .unwrap();
-    let config: Config = toml::from_str(&folder.run(&line).exits(0).out).unwrap();
-    config.check().unwrap();
-    assert!(config.max_row_bytes >= 3_000_000, "{config:?}");
+    assert_eq!(tuned().max_row_bytes, 4 << 20);
 }
 
 #[test]
