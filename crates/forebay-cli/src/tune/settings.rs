@@ -131,6 +131,10 @@ fn of_linger(tuning: &Tuning) -> String {
 /// How much the buffer holds, in rows and in time.
 fn of_room(tuning: &Tuning) -> String {
     let rows = tuning.advice.config.max_buffer_bytes / tuning.row_bytes.max(1);
+    if tuning.mode == Mode::Await {
+        let rows = grouped(rows as u64);
+        return format!("Room for about {rows} such rows; who waits has one there at the most.");
+    }
     let rate = tuning.rows_per_second().max(1.0);
     format!(
         "Room for about {} such rows, what comes in {:.1} s at {} rows/s: so long may the database be locked.",
