@@ -8,7 +8,7 @@ use forebay::rusqlite::{Connection, OpenFlags};
 use forebay::{Config, Durability, Producer, WriteBuffer};
 use forebay_trial::{
     Contender, Mode, Report, Request, Result, Settings, Synchronous, TaskContender, TaskWorker,
-    Worker, Written,
+    Worker, Workers, Written,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -16,6 +16,11 @@ use serde_json::json;
 use super::connection::versions;
 use super::watch::Watch;
 use crate::rows::Source;
+
+/// Room that a buffer has at the least.
+const LEAST_ROOM: usize = 256 * 1024;
+/// Room that a buffer must have for each row of a transaction.
+const BYTES_PER_ROW: usize = 768;
 
 /// What the request's `options` say.
 #[derive(Debug, Default, Deserialize)]
@@ -43,6 +48,23 @@ pub(crate) fn equalized(config: Config, settings: &Settings, page_bytes: usize) 
     }
 }
 
+/// The settings of one of several processes, which share the room that one buffer would have: what is in all of them
+/// together is written after the time of a trial.
+fn shared(config: Config, workers: &Workers) -> Config {
+    let processes = (workers.total / workers.count.max(1)).max(1) as usize;
+    if processes == 1 {
+        return config;
+    }
+    let least = LEAST_ROOM.max(BYTES_PER_ROW * config.max_transaction_rows);
+    let max_buffer_bytes = (config.max_buffer_bytes / processes).max(least);
+    Config {
+        max_buffer_bytes,
+        max_batch_bytes: config.max_batch_bytes.min(max_buffer_bytes / 4),
+        max_row_bytes: config.max_row_bytes.min(max_buffer_bytes / 4),
+        ..config
+    }
+}
+
 /// A buffer, and what its workers write.
 pub(super) struct Buffered<S: 'static> {
     buffer: WriteBuffer,
@@ -58,7 +80,8 @@ impl<S: Source> Buffered<S> {
             serde_json::Value::Null => Options::default(),
             options => serde_json::from_value(options.clone())?,
         };
-        let config = equalized(options.config, &request.settings, page_bytes(request)?);
+        let config = shared(options.config, &request.workers);
+        let config = equalized(config, &request.settings, page_bytes(request)?);
         let buffer = WriteBuffer::builder(&request.database).config(config).open()?;
         let table = buffer.table(&request.target.table);
         let key = &request.target.key;

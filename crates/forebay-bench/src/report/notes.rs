@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use forebay_trial::Mode;
+use forebay_trial::{Mode, WorkerKind};
 
 use super::units::{grouped, listed};
 use crate::results::{Entry, Figures, Results, SAMPLES_FOR_P999, Verdict};
@@ -12,6 +12,7 @@ pub(super) fn notes(results: &Results) -> Vec<String> {
     let mut notes = verdicts(results);
     notes.extend(locks(results));
     notes.extend(kinds(results));
+    notes.extend(buffers(results));
     notes.extend(idle(results));
     notes.extend(super::timing::missed_rate(results));
     let mut same: Vec<_> = results
@@ -131,6 +132,14 @@ fn kinds(results: &Results) -> Vec<String> {
     .collect()
 }
 
+/// How large the buffers of processes are.
+fn buffers(results: &Results) -> Option<String> {
+    let is_buffer = |entry: &Entry| entry.contender.starts_with("forebay");
+    let is_told =
+        results.worker_kind == WorkerKind::Processes && results.entries.iter().any(is_buffer);
+    is_told.then(|| "forebay: each process has a buffer, and its part of the room.".to_owned())
+}
+
 /// Who committed nothing within the time of a trial.
 fn idle(results: &Results) -> Vec<String> {
     let idle = |entry: &Entry| {
@@ -154,7 +163,7 @@ mod tests {
         let mut entries = results.entries.iter_mut().filter_map(|entry| entry.figures.as_mut());
         let rollback = entries.next().unwrap();
         rollback.rows_per_second.rounds[1] = 0.0;
-        rollback.worker_kind = forebay_trial::WorkerKind::Tasks;
+        rollback.worker_kind = WorkerKind::Tasks;
         let notes = notes(&results);
         let told = |what: &str| notes.iter().filter(|note| note.contains(what)).count();
         assert_eq!(told("rollback, push: in a round no transaction ended in time"), 1, "{notes:?}");
