@@ -3,7 +3,7 @@
 use forebay_trial::Mode;
 
 use super::table::linger as told_linger;
-use super::{BatchPoint, Lingers, Tuning};
+use super::{BatchPoint, Fit, Lingers, Tuning};
 use crate::host;
 use crate::report::units::{grouped, number, time};
 
@@ -40,31 +40,8 @@ impl Tuning {
     }
 
     fn knee(&self) -> Option<String> {
-        let fit = self.fit.as_ref()?;
-        Some(match &fit.poor {
-            None => {
-                let rows = fit.rows_for(0.9).ceil();
-                let most = self.batches.iter().map(|point| point.batch).max().unwrap_or(0) as f64;
-                let where_it_is = if rows > most {
-                    format!(
-                        "nine tenths of {} rows/s, which no batch surpasses, would take {} rows, beyond what was tried.",
-                        grouped(fit.plateau()),
-                        grouped(rows)
-                    )
-                } else {
-                    format!(
-                        "from {} rows on it is worth nine tenths of {} rows/s, which no batch surpasses.",
-                        grouped(rows),
-                        grouped(fit.plateau())
-                    )
-                };
-                let (fixed, row) = (time(fit.fixed_seconds), time(fit.row_seconds));
-                format!("A transaction takes {fixed} and {row} more for each row: {where_it_is}")
-            }
-            Some(why) => format!(
-                "There is no knee: the model (a time for each transaction, and one for each row) does not hold, {why}."
-            ),
-        })
+        let most = self.batches.iter().map(|point| point.batch).max().unwrap_or(0);
+        self.fit.as_ref().map(|fit| knee(fit, most))
     }
 
     fn choice(&self) -> Option<String> {
@@ -190,10 +167,55 @@ impl Tuning {
     }
 }
 
+/// What a model says of batches, of which the largest that was tried had `most` rows.
+fn knee(fit: &Fit, most: usize) -> String {
+    if let Some(why) = &fit.poor {
+        return format!(
+            "There is no knee: the model (a time for each transaction, and one for each row) does not hold, {why}."
+        );
+    }
+    let (fixed, row) = (time(fit.fixed_seconds), time(fit.row_seconds));
+    let (rows, plateau) = (fit.rows_for(0.9).ceil(), grouped(fit.plateau()));
+    let enough = grouped(rows);
+    let knee = if rows > most as f64 {
+        format!(
+            "nine tenths of {plateau} rows/s, which no batch surpasses, would take {enough} rows, beyond what was tried"
+        )
+    } else {
+        format!(
+            "from {enough} rows on it is worth nine tenths of {plateau} rows/s, which no batch surpasses"
+        )
+    };
+    format!("A transaction takes {fixed} and {row} more for each row: {knee}.")
+}
+
 fn count(workers: usize) -> String {
     if workers == 1 {
         "1 worker".to_owned()
     } else {
         format!("{} workers", grouped(workers as f64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_knee_beyond_what_was_tried_is_told_as_one() {
+        let fit = |fixed: f64| {
+            let points = [1.0, 10.0, 100.0, 1_000.0, 4_000.0];
+            Fit::of(&points.map(|rows| (rows, fixed + 2e-6 * rows))).unwrap()
+        };
+        assert_eq!(
+            knee(&fit(49.9e-6), 4_000),
+            "A transaction takes 50 µs and 2 µs more for each row: from 225 rows on it is worth nine tenths of 500,000 rows/s, \
+             which no batch surpasses."
+        );
+        assert_eq!(
+            knee(&fit(4.9999e-3), 4_000),
+            "A transaction takes 5 ms and 2 µs more for each row: nine tenths of 500,000 rows/s, which no batch surpasses, \
+             would take 22,500 rows, beyond what was tried."
+        );
     }
 }
