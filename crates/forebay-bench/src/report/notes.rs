@@ -120,7 +120,9 @@ fn kinds(results: &Results) -> Vec<String> {
         let Some(figures) = figures(entry) else { continue };
         let kind = figures.worker_kind;
         let names = others.entry(kind.name()).or_default();
-        if kind != results.worker_kind && !names.contains(&entry.contender.as_str()) {
+        // One thread alone is what it is for.
+        let is_limit = entry.contender.starts_with("limit@");
+        if kind != results.worker_kind && !is_limit && !names.contains(&entry.contender.as_str()) {
             names.push(&entry.contender);
         }
     }

@@ -1,7 +1,7 @@
 //! Notes on how calls were timed, and on who did not keep the rate.
 
 use super::notes;
-use super::units::{grouped, listed};
+use super::units::grouped;
 use crate::results::{Entry, Results};
 
 /// The part of the rate that is as good as all of it.
@@ -31,16 +31,9 @@ pub(super) fn sampled(results: &Results) -> Option<String> {
         (figures.timed_every > 1 && figures.latency.samples > 0).then_some(figures.timed_every)
     };
     let every = results.entries.iter().filter_map(timed_every).max()?;
-    let names: Vec<_> = results
-        .entries
-        .iter()
-        .filter(|entry| timed_every(entry).is_some())
-        .filter_map(|entry| notes::name(results, entry))
-        .collect();
     Some(format!(
-        "Looking at the clock takes as long as such a call, so every {every}th of a worker's calls was timed, and the \
-         longest is not known: {}.",
-        listed(&names)
+        "Where a call returns before its commit one of {every} was timed, for two looks at the clock take as long as such a \
+         call; the longest is not known."
     ))
 }
 
@@ -67,6 +60,6 @@ mod tests {
             entry.figures.as_mut().unwrap().timed_every = 17;
         }
         let note = sampled(&results).unwrap();
-        assert!(note.contains("every 17th of a worker's calls was timed"), "{note}");
+        assert!(note.contains("one of 17 was timed"), "{note}");
     }
 }

@@ -77,11 +77,18 @@ pub struct Bench {
     pub config: Option<PathBuf>,
 
     /// Rounds, in each of which all have their turn [default: 5]
-    #[arg(long, value_name = "N")]
+    // The last counts, for scripts with a default of their own.
+    #[arg(long, value_name = "N", overrides_with = "rounds")]
     pub rounds: Option<u32>,
 
     /// How long each trial is measured [default: 0.15]
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true, value_parser = seconds)]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        overrides_with = "seconds",
+        allow_negative_numbers = true,
+        value_parser = seconds
+    )]
     pub seconds: Option<f64>,
 
     /// A first look: 3 rounds of 0.1 seconds
