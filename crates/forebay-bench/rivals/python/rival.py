@@ -70,6 +70,10 @@ def connect(request):
     return connection
 
 
+# Keys from the first of one worker to the first of the next, where every row has a new one.
+RANGE = 1 << 32
+
+
 def stride(share):
     nearest = max(1, math.floor(share * 0.618 + 0.5))
     while math.gcd(nearest, share) != 1:
@@ -103,15 +107,17 @@ class Worker:
         self.connection = connect(trial.request)
         self.share = max(1, -(-max(0, trial.keys - index) // trial.total)) if trial.keys is not None else None
         self.stride = stride(self.share) if self.share else 1
+        self.start = self.share * index // trial.total % self.share if self.share else 0
         self.acknowledged = self.lock_errors = self.retries = self.given_up = 0
         self.latencies = {}
 
     def row(self, number):
-        position = number * self.stride
         if self.share:
-            position %= self.share
-        key = self.index + self.trial.total * position
-        return key, self.trial.statuses[number % 3], number, EPOCH + number
+            key = self.index + self.trial.total * ((self.start + number * self.stride) % self.share)
+            tick = number
+        else:
+            key = tick = self.index * RANGE + number
+        return key, self.trial.statuses[number % 3], number, EPOCH + tick
 
     def attempt(self, row):
         self.connection.execute(self.trial.sql, row)

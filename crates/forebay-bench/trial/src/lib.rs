@@ -27,9 +27,10 @@
 //! # Rows
 //!
 //! Worker `w` of `W` writes rows number 0, 1, 2 …. With `keys` K it owns the keys below K that are `w` modulo `W`, and
-//! visits each of them once before it comes back to the first: [`Cursor`] has the order. Without `keys` row `n`
-//! has the key `w + W·n`. The row is `(key, status, n, 1700000000000 + n)`. So what must be in the table can be
-//! told from the number of rows that each worker had acknowledged.
+//! visits each of them once before it comes back to the first: [`Cursor`] has the order. The row is
+//! `(key, status, n, 1700000000000 + n)`. Without `keys` row `n` has the key `4294967296·w + n`, and
+//! `1700000000000 + key` in its last column. So what must be in the table can be told from the number of rows that each
+//! worker had acknowledged.
 //!
 //! A row that a worker gives up, because the database stayed locked, is tried again under the same number.
 //!

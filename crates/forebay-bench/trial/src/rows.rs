@@ -5,6 +5,9 @@ use serde::Serialize;
 /// The time in milliseconds that the first row bears.
 const EPOCH: i64 = 1_700_000_000_000;
 
+/// Keys from the first of one worker to the first of the next, where every row has a new one.
+const RANGE: u64 = 1 << 32;
+
 /// What a worker did to a topic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Row<'a> {
@@ -40,28 +43,44 @@ impl Topics {
     pub fn cursor(&self, worker: u32) -> Cursor<'_> {
         let worker = u64::from(worker);
         let share = self.keys.map(|keys| keys.saturating_sub(worker).div_ceil(self.workers).max(1));
+        let start = share.map_or(0, |share| {
+            (u128::from(share) * u128::from(worker) / u128::from(self.workers)) as u64 % share
+        });
         Cursor {
             topics: self,
             worker,
             share: share.unwrap_or(u64::MAX),
             stride: share.map_or(1, stride),
+            start,
             number: 0,
-            position: 0,
+            position: start,
+        }
+    }
+
+    /// The key at a place of a worker's own.
+    fn key(&self, worker: u64, position: u64) -> u64 {
+        match self.keys {
+            Some(_) => worker + self.workers * position,
+            None => worker * RANGE + position,
         }
     }
 }
 
 /// The rows of one worker, one after the other.
 ///
-/// Of the `S` keys that the worker owns, row `n` has the one at `n · stride mod S`, where the stride is the whole number
-/// nearest to 0.618 S, or the next above it, that has no divisor in common with S. So neighbours in time are
-/// far apart in the table, and each key comes once in every S rows.
+/// Of the `S` keys that worker `w` of `W` owns, row `n` has the one at `⌊w · S / W⌋ + n · stride mod S`, where the stride is the
+/// whole number nearest to 0.618 S, or the next above it, that has no divisor in common with S. So neighbours in time are
+/// far apart in the table, also where the workers keep step with each other, and each key comes once in every S rows.
+///
+/// Where every row has a new key, a worker's keys follow one another in a range of its own, and so do its times, which have an
+/// index: rows cost the same in whatever order the workers have their turns.
 #[derive(Debug, Clone)]
 pub struct Cursor<'a> {
     topics: &'a Topics,
     worker: u64,
     share: u64,
     stride: u64,
+    start: u64,
     number: u64,
     position: u64,
 }
@@ -78,21 +97,23 @@ impl<'a> Cursor<'a> {
                 self.position -= self.share;
             }
         }
+        let topic_id = self.topics.key(self.worker, self.position) as i64;
+        let progress = number as i64;
+        let tick = if self.topics.keys.is_some() { progress } else { topic_id };
         Row {
-            topic_id: (self.worker + self.topics.workers * self.position) as i64,
+            topic_id,
             status: &self.topics.statuses[(number % 3) as usize],
-            progress: number as i64,
-            updated_at: EPOCH + number as i64,
+            progress,
+            updated_at: EPOCH + tick,
         }
     }
 
     /// The keys that must be in the table when this many rows were acknowledged, each with its newest number.
-    pub fn newest(&self, acknowledged: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
-        let (worker, workers, share, stride) =
-            (self.worker, self.topics.workers, self.share, self.stride);
+    pub fn newest(&self, acknowledged: u64) -> impl Iterator<Item = (u64, u64)> + use<'a> {
+        let Self { topics, worker, share, stride, start, .. } = *self;
         (acknowledged.saturating_sub(share)..acknowledged).map(move |number| {
-            let position = (u128::from(number) * u128::from(stride) % u128::from(share)) as u64;
-            (worker + workers * position, number)
+            let along = u128::from(number) * u128::from(stride) + u128::from(start);
+            (topics.key(worker, (along % u128::from(share)) as u64), number)
         })
     }
 }
@@ -139,6 +160,26 @@ mod tests {
             }
             assert_eq!(owners.len() as u64, keys);
         }
+    }
+
+    #[test]
+    fn workers_that_keep_step_write_far_from_each_other() {
+        let topics = Topics::new(80, Some(1_000_000), 0);
+        let mut keys: Vec<_> = (0..80)
+            .map(|worker| {
+                let mut cursor = topics.cursor(worker);
+                (0..3).map(|number| cursor.row(number).topic_id).last().unwrap()
+            })
+            .collect();
+        keys.sort_unstable();
+        assert!(keys.windows(2).all(|two| two[1] - two[0] > 12_000), "{keys:?}");
+    }
+
+    #[test]
+    fn rows_that_are_added_follow_one_another_in_a_range_of_each_worker() {
+        let topics = Topics::new(2, None, 0);
+        let mut cursor = topics.cursor(1);
+        assert_eq!([0, 1, 2].map(|number| cursor.row(number).topic_id - RANGE as i64), [0, 1, 2]);
     }
 
     #[test]
