@@ -76,7 +76,7 @@ pub struct Bench {
     #[arg(long, value_name = "TOML")]
     pub config: Option<PathBuf>,
 
-    /// Rounds, in each of which all have their turn [default: 5]
+    /// Rounds, in each of which all have their turn [default: 4]
     // The last counts, for scripts with a default of their own.
     #[arg(long, value_name = "N", overrides_with = "rounds")]
     pub rounds: Option<u32>,

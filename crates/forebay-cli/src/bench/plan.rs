@@ -14,7 +14,7 @@ use crate::screen::Screen;
 use crate::tune;
 
 /// Rounds and seconds of a run.
-const USUAL: (u32, f64) = (5, 0.15);
+const USUAL: (u32, f64) = (4, 0.15);
 /// The same of a look.
 const QUICK: (u32, f64) = (3, 0.1);
 /// Rows of a table that are written.

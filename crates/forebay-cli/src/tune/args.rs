@@ -38,7 +38,7 @@ pub struct Tune {
 
     /// What 99 of 100 rows must stay within, from being handed over to being committed, such as 20ms [default: 100ms,
     /// with --await none]
-    #[arg(long, value_name = "TIME", value_parser = budget)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = budget)]
     pub p99: Option<Duration>,
 
     /// Insert new rows instead of writing rows back by their key
