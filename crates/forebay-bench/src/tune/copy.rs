@@ -15,6 +15,7 @@ use super::source::Source;
 use crate::contender::RowSize;
 use crate::error::{Error, Result};
 use crate::program::Stop;
+use crate::report::units::grouped;
 use crate::scratch;
 
 /// What the copies of a trial's database and its log may take beside the copy.
@@ -142,17 +143,14 @@ impl TableCopy {
 
     /// What is written, in words.
     pub fn description(&self) -> String {
-        let (keys, table, rows) = (self.keys, self.table(), self.rows);
+        let (keys, rows) = (grouped(self.keys as f64), grouped(self.rows as f64));
+        let rows_of = format!("{keys} of the {rows} copied rows of {}", self.table());
         match self.writing {
             Writing::Upsert => {
                 let key = self.target.key.join(", ");
-                format!(
-                    "{keys} rows of {table}, which has {rows}, written back by {key} over and over"
-                )
+                format!("{rows_of}, written back by {key} over and over")
             }
-            Writing::Insert => {
-                format!("{keys} rows of {table}, which has {rows}, inserted over and over")
-            }
+            Writing::Insert => format!("{rows_of}, inserted over and over"),
         }
     }
 

@@ -11,6 +11,7 @@ use super::schema::{self, Object, Table};
 use super::source::{self, Source};
 use crate::error::{Error, Result};
 use crate::program::Stop;
+use crate::report::units::grouped;
 
 /// Rows that are copied of the table at the most; of all others together as many again.
 const MAX_ROWS: u64 = 1_000_000;
@@ -110,7 +111,8 @@ impl<'a> Copying<'a> {
         let (Amount { rows, bytes }, whole) = self.rows(from, self.table, most)?;
         if !whole {
             self.notes.push(format!(
-                "the copy has the first {rows} rows of {} ({} MiB): more would take long, and change little",
+                "the copy has the first {} rows of {} ({} MiB): more would take long, and change little",
+                grouped(rows as f64),
                 self.table.name,
                 bytes >> 20
             ));

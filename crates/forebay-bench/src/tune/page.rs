@@ -8,18 +8,18 @@ use crate::report::chart::{Axis, Line, Lines, Scale, Series, Tone, Unit};
 
 /// Of the page, in light and dark.
 const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;\
-                     margin:2rem auto;padding:0 1rem}pre{overflow-x:auto;font-size:13px}svg{max-width:100%;height:auto}";
+                     margin:2rem auto;padding:0 1rem}pre{overflow-x:auto;font-size:13px}.settings{white-space:pre-wrap}svg{max-width:100%;height:auto}";
 
 impl Tuning {
     /// The names of all files that [`files`](Self::files) may give.
     pub const FILES: [&str; 4] = ["rates.svg", "latency.svg", "linger.svg", "index.html"];
 
-    /// Files of a folder that shows it all: charts and `index.html`, which holds them.
+    /// Files of a folder that shows it all: charts, and `index.html`, which holds them and the recommended settings as `toml`.
     ///
     /// # Errors
     ///
     /// When a chart cannot be drawn.
-    pub fn files(&self) -> Result<Vec<(&'static str, String)>> {
+    pub fn files(&self, toml: &str) -> Result<Vec<(&'static str, String)>> {
         let mut files = vec![("rates.svg", self.rates()?)];
         if self.batches.iter().any(|point| point.delay_seconds(self.mode).is_some()) {
             files.push(("latency.svg", self.latency()?));
@@ -27,7 +27,7 @@ impl Tuning {
         if let Some(lingers) = &self.lingers {
             files.push(("linger.svg", delays(&lingers.points)?));
         }
-        let page = self.page(&files);
+        let page = self.page(&files, toml);
         files.push(("index.html", page));
         Ok(files)
     }
@@ -58,6 +58,7 @@ impl Tuning {
             });
             series.push(Series::new("model", model.collect(), Tone::Other, Line::Bare));
         }
+        series.extend(self.recommended(|point| Some(point.batch as f64)));
         Lines {
             title: "Rows/s by batch size".to_owned(),
             x: Axis::new("rows in a batch", Scale::Log, Unit::Count),
@@ -67,18 +68,28 @@ impl Tuning {
         .svg()
     }
 
+    /// The batch size that is recommended, at this place.
+    fn recommended(&self, x: impl Fn(&BatchPoint) -> Option<f64>) -> Option<Series> {
+        let batch = self.advice.config.batch_size;
+        let point = self.batches.iter().find(|point| point.batch == batch)?;
+        let place = (x(point)?, point.rows_per_second.median);
+        Some(Series::new("recommended", vec![place], Tone::Direct, Line::Solid))
+    }
+
     fn latency(&self) -> Result<String> {
         let measured = self.series(|point| point.delay_seconds(self.mode));
+        let mut series = vec![Series::new("measured", measured, Tone::Forebay, Line::Solid)];
+        series.extend(self.recommended(|point| point.delay_seconds(self.mode)));
         Lines {
             title: "Rows/s by latency".to_owned(),
             x: Axis::new(self.delay_name(), Scale::Log, Unit::Seconds),
             y: Axis::new("rows/s", Scale::Log, Unit::Count),
-            series: vec![Series::new("measured", measured, Tone::Forebay, Line::Solid)],
+            series,
         }
         .svg()
     }
 
-    fn page(&self, charts: &[(&'static str, String)]) -> String {
+    fn page(&self, charts: &[(&'static str, String)], toml: &str) -> String {
         let mut page = format!(
             "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
              content=\"width=device-width\"><title>forebay tune: {0}</title><style>{STYLE}</style>\n\
@@ -95,6 +106,7 @@ impl Tuning {
         for sentence in notes.chain(self.sentences()) {
             page += &format!("<p>{}</p>\n", text(&sentence));
         }
+        page += &format!("<pre class=\"settings\">{}</pre>\n", text(toml));
         for (_, chart) in charts {
             page += &format!("<figure>{chart}</figure>\n");
         }

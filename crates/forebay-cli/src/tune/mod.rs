@@ -82,9 +82,10 @@ fn found(args: &Tune, screen: &Screen, stop: &Stop) -> Result<Exit> {
     drop(copy);
     screen.end_progress();
     show(&tuning, screen);
-    print(&settings::toml(&tuning, &settings::repeat(args, &tuning)))?;
+    let toml = settings::toml(&tuning, &settings::repeat(args, &tuning));
+    print(&toml)?;
     if let Some(outputs) = outputs {
-        outputs.write(&tuning)?;
+        outputs.write(&tuning, &toml)?;
     }
     Ok(if tuning.advice.unmet.is_some() { Exit::Missed } else { Exit::Success })
 }

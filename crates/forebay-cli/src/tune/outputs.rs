@@ -38,10 +38,10 @@ impl Outputs {
     /// # Errors
     ///
     /// When one cannot be written.
-    pub(super) fn write(mut self, tuning: &Tuning) -> Result<()> {
+    pub(super) fn write(mut self, tuning: &Tuning, toml: &str) -> Result<()> {
         let figures = serde_json::to_string_pretty(tuning)
             .map_err(|error| Failure::new(format!("cannot make JSON: {error}")))?;
-        let mut texts = tuning.files()?;
+        let mut texts = tuning.files(toml)?;
         texts.push((FIGURES, figures + "\n"));
         for (name, kept) in &mut self.files {
             if let Some((_, text)) = texts.iter().find(|(of, _)| of == name) {

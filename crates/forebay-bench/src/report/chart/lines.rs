@@ -2,6 +2,7 @@
 
 use plotters::prelude::*;
 
+use super::rows::Mark;
 use super::{Axis, Drawn, FONT, GRAIN, GRID, Key, MUTED, Sign, Tone, draw, font};
 use crate::error::Result;
 
@@ -69,6 +70,14 @@ impl Series {
     fn ink(&self) -> super::Ink {
         self.tone.ink()
     }
+
+    /// A point alone has no line.
+    fn sign(&self) -> Sign {
+        match self.points.len() {
+            1 => Sign::Mark(Mark::Dot),
+            _ => Sign::Line(self.line),
+        }
+    }
 }
 
 impl Lines {
@@ -81,11 +90,7 @@ impl Lines {
         let keys: Vec<_> = self
             .series
             .iter()
-            .map(|series| Key {
-                name: &series.name,
-                ink: series.ink(),
-                sign: Sign::Line(series.line),
-            })
+            .map(|series| Key { name: &series.name, ink: series.ink(), sign: series.sign() })
             .collect();
         draw(&self.title, &self.y.title, &keys, HEIGHT, |area| self.paint(area))
     }
