@@ -14,6 +14,8 @@ use crate::workload::{RowKind, Workload};
 
 /// Seconds of a trial at the most.
 const MAX_SECONDS: f64 = 3_600.0;
+/// Rows that a trial at a steady pace has at the least.
+const LEAST_ROWS: f64 = 10.0;
 /// Rows in a second that workers can mean to write.
 const RATES: RangeInclusive<f64> = 0.001..=1e9;
 
@@ -56,6 +58,14 @@ impl Plan {
     /// Naming what is wrong, by the argument of `forebay bench`, and what it must be.
     pub fn check(&self) -> Result<()> {
         check_trials(self.workers, self.kind, self.rounds, self.time, self.rate)?;
+        let seconds = self.time.as_secs_f64();
+        if let Some(rate) = self.rate.filter(|rate| rate * seconds < LEAST_ROWS) {
+            let rows = rate * seconds;
+            return Err(Error::of_arguments(format!(
+                "--rate {rate}: that is {rows:.1} rows in a trial of {seconds} seconds, which tells nothing: raise it, or --seconds, \
+                 to {LEAST_ROWS} rows"
+            )));
+        }
         let wrong = |message: String| Err(Error::of_arguments(message));
         if self.contenders.is_empty() {
             return wrong("nobody takes part: name a contender".to_owned());
@@ -178,7 +188,7 @@ mod tests {
             plan.check().map_err(|error| error.to_string())
         };
         assert_eq!(said(|_| ()), Ok(()));
-        let cases: [(&str, Change); 8] = [
+        let cases: [(&str, Change); 9] = [
             ("--workers 0: there must be at least one", |plan| plan.workers = 0),
             ("--workers 10001: as threads there can be at most 10000", |plan| {
                 plan.workers = 10_001;
@@ -193,6 +203,12 @@ mod tests {
             ("--seconds 1000000000: it must be more than 0 and at most 3600", |plan| {
                 plan.time = Duration::from_secs(1_000_000_000);
             }),
+            (
+                "--rate 50: that is 5.0 rows in a trial of 0.1 seconds, which tells nothing: raise it, or --seconds, to 10 rows",
+                |plan| {
+                    plan.rate = Some(50.0);
+                },
+            ),
             ("--rate -1.0: it must be 0.001 to 1000000000 rows in a second", |plan| {
                 plan.rate = Some(-1.0);
             }),

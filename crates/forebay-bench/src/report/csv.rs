@@ -1,4 +1,4 @@
-//! CSV (RFC 4180): one line for each contender in each mode.
+//! CSV (RFC 4180): one line for each contender in each mode, as in the table.
 //!
 //! Numbers are plain, with a point and no unit but that of the column's name. A figure that there is none of is an
 //! empty field. Columns may be added at the end; none changes its meaning or its name while
@@ -66,7 +66,7 @@ use crate::spread::Spread;
 pub fn csv(results: &Results) -> Result<String> {
     let failed = |error: &dyn std::fmt::Display| Error::new(format!("cannot make CSV: {error}"));
     let mut writer = ::csv::Writer::from_writer(Vec::new());
-    let mut lines = results.entries.iter().map(fields);
+    let mut lines = super::shown(results).map(fields);
     // Without a contender there are no columns either; a run has one at the least.
     let mut header_is_due = true;
     lines
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(reader.headers().unwrap().iter().collect::<Vec<_>>(), documented);
         assert_eq!(
             reader.records().filter(std::result::Result::is_ok).count(),
-            results.entries.len()
+            super::super::shown(&results).count()
         );
     }
 }

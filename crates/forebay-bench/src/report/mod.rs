@@ -31,6 +31,11 @@ fn meaning(mode: Mode) -> &'static str {
     }
 }
 
+/// The entries that are shown, mode by mode.
+fn shown(results: &Results) -> impl Iterator<Item = &Entry> {
+    [Mode::Push, Mode::Await].into_iter().flat_map(|mode| entries(results, mode))
+}
+
 /// The entries that are shown of a mode. In await those of `limit` are left out if push has them: nobody waits there,
 /// and it is the same trial.
 fn entries(results: &Results, mode: Mode) -> Vec<&Entry> {

@@ -14,6 +14,7 @@ pub(super) fn notes(results: &Results) -> Vec<String> {
     notes.extend(kinds(results));
     notes.extend(buffers(results));
     notes.extend(idle(results));
+    notes.extend(merged(results));
     notes.extend(super::timing::missed_rate(results));
     let mut same: Vec<_> = results
         .entries
@@ -152,6 +153,34 @@ fn idle(results: &Results) -> Vec<String> {
         })
     };
     results.entries.iter().filter_map(idle).collect()
+}
+
+/// The part of an entry's rows that newer ones of their keys superseded before they were written, in its last trial.
+fn superseded(entry: &Entry) -> f64 {
+    let stats = figures(entry).map(|figures| &figures.details["stats"]);
+    let count = |name| stats.and_then(|stats| stats[name].as_f64()).unwrap_or(0.0);
+    let (committed, superseded) = (count("committed"), count("superseded"));
+    if superseded > 0.0 { superseded / (committed + superseded) } else { 0.0 }
+}
+
+/// Whether rows of an entry were left out because newer ones took their place.
+pub(super) fn is_merged(entry: &Entry) -> bool {
+    superseded(entry) > 0.0
+}
+
+/// Whose rows were not all written.
+fn merged(results: &Results) -> Vec<String> {
+    let merged = |entry: &Entry| {
+        let name = if is_merged(entry) { name(results, entry) } else { None };
+        name.map(|name| {
+            format!(
+                "{name}: {:.1} % of its rows were not written, for a newer one of the same key was there before it was their turn; they \
+                 count as committed with that one.",
+                100.0 * superseded(entry)
+            )
+        })
+    };
+    results.entries.iter().filter_map(merged).collect()
 }
 
 #[cfg(test)]

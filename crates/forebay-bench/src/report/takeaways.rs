@@ -1,8 +1,9 @@
 //! What a person takes away from a run, said only where the figures say it.
 
-use forebay_trial::Mode;
+use forebay_trial::{Mode, WorkerKind};
 
 use super::chart::Tone;
+use super::notes;
 use super::plots::tone;
 use super::units::{time, times};
 use crate::contender::DIRECT;
@@ -20,11 +21,12 @@ pub fn takeaways(results: &Results) -> Vec<String> {
         .collect()
 }
 
-/// The buffer that the sentences are about: the usual one, else the fastest.
+/// The buffer that the sentences are about: the usual one, else the fastest of those that write every row.
 fn subject(results: &Results, mode: Mode) -> Option<(&Entry, &Figures)> {
     let buffers = || {
         let of_mode = results.entries.iter().filter(move |entry| entry.mode == mode);
-        let ours = of_mode.filter(|entry| tone(&entry.contender) == Tone::Forebay);
+        let ours = of_mode
+            .filter(|entry| tone(&entry.contender) == Tone::Forebay && !notes::is_merged(entry));
         ours.filter_map(|entry| Some((entry, entry.figures.as_ref()?)))
     };
     let rate = |figures: &Figures| figures.rows_per_second.median;
@@ -89,13 +91,21 @@ fn gain_in_await(results: &Results) -> Option<String> {
 
 /// Workers that wait have one row each in the buffer: that is all that a batch can be.
 fn unfilled(results: &Results) -> Option<String> {
+    // Processes have a buffer each, and with a rate it is the pace that decides.
+    if results.worker_kind == WorkerKind::Processes || results.rate.is_some() {
+        return None;
+    }
     let (entry, figures) = subject(results, Mode::Await)?;
     let rows = figures.rows_per_transaction.as_ref()?.median;
     let batch = entry.batch?;
     (batch > results.workers as usize && rows < batch as f64).then(|| {
         format!(
-            "{} workers that wait cannot fill a batch of {batch}: its transactions had {} rows on average.",
-            results.workers,
+            "{} cannot fill a batch of {batch}: its transactions had {} rows on average.",
+            if results.workers == 1 {
+                "A worker that waits".to_owned()
+            } else {
+                format!("{} workers that wait", results.workers)
+            },
             times(rows)
         )
     })
@@ -145,6 +155,23 @@ mod tests {
             "{:?}",
             takeaways(&others)
         );
+        for entry in others.entries.iter_mut().filter(|entry| entry.contender == "forebay") {
+            let figures = entry.figures.as_mut().unwrap();
+            figures.details = serde_json::json!({ "stats": { "committed": 1, "superseded": 3 } });
+        }
+        let told = takeaways(&others);
+        assert!(
+            told[0].starts_with("forebay with batches of 1 wrote"),
+            "not all of forebay's rows: {told:?}"
+        );
+        let notes = notes::notes(&others);
+        assert!(
+            notes.iter().any(|note| note.starts_with("forebay, push: 75.0 % of its rows")),
+            "{notes:?}"
+        );
+        let mut processes = results();
+        processes.worker_kind = WorkerKind::Processes;
+        assert!(!takeaways(&processes).iter().any(|text| text.contains("cannot fill")));
         others.entries.retain(|entry| tone(&entry.contender) != Tone::Forebay);
         assert_eq!(takeaways(&others), [""; 0]);
     }

@@ -118,10 +118,13 @@ fn find(name: &Path) -> Result<PathBuf> {
 fn access(name: &Path, real: &Path) -> Result<Access> {
     let (log, index) = (beside(real, "-wal").exists(), beside(real, "-shm").exists());
     if log && !index {
-        return Err(cannot_open(name, &"its log (-wal) was left by a process that has ended")
-            .with_hint(
-                "open it once with its application, or with sqlite3, which puts the log in order",
-            ));
+        return Err(cannot_open(
+            name,
+            &"its log (-wal) has no index (-shm) beside it: a process was killed and left it, or one that runs has the database for itself",
+        )
+        .with_hint(
+            "end that process; if there is none, open the database once with its application, or with sqlite3, which puts the log in order",
+        ));
     }
     let failed = |error: io::Error| cannot_open(name, &error);
     if log || first_bytes(real).map_err(failed)?[READ_VERSION] != WAL {

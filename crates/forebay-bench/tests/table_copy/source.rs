@@ -70,7 +70,9 @@ fn a_log_that_a_killed_process_has_left_is_read_and_kept() {
     drop(copy);
     fs::remove_file(left.folder.path().join("app.db-shm")).unwrap();
     let before = left.files();
-    assert!(left.refusal("t", Writing::Upsert).contains("open it once with its application"));
+    assert!(
+        left.refusal("t", Writing::Upsert).contains("one that runs has the database for itself")
+    );
     assert_eq!(left.files(), before);
 }
 

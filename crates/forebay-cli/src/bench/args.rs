@@ -111,7 +111,7 @@ pub struct Bench {
     #[arg(long, value_name = "FILE|-")]
     pub markdown: Option<PathBuf>,
 
-    /// Keep all of that in a folder, with charts (SVG) and a page, index.html, that needs no other file
+    /// Keep all of that in a folder, which is made, with charts (SVG) and a page, index.html, that needs no other file
     #[arg(short, long, value_name = "FOLDER")]
     pub output: Option<PathBuf>,
 

@@ -67,6 +67,9 @@ pub fn run(args: &Bench, screen: &Screen) -> Result<Exit> {
     };
     print(&results, &outputs, screen)?;
     outputs.write(&results)?;
+    if let Some(folder) = &args.output {
+        screen.line(format!("the page with all of it: {}", folder.join("index.html").display()));
+    }
     let shortfalls: Vec<_> =
         thresholds.iter().flat_map(|threshold| threshold.shortfalls(&results)).collect();
     for shortfall in &shortfalls {
