@@ -53,7 +53,13 @@ pub(crate) fn short(number: f64) -> String {
 
 /// Seconds: `21 µs`, `1.2 ms`, `186 ms`.
 pub(crate) fn time(seconds: f64) -> String {
-    with_unit(seconds, &TIMES)
+    if seconds == 0.0 { "0 s".to_owned() } else { with_unit(seconds, &TIMES) }
+}
+
+/// `1 row`, `5,000 rows`.
+pub(crate) fn counted(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", grouped(number as f64))
 }
 
 /// Bytes: `9.2 MiB`.
@@ -73,6 +79,11 @@ pub(crate) fn listed<T: AsRef<str>>(names: &[T]) -> String {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
         _ => names.concat(),
     }
+}
+
+/// A name of the user's in a sentence.
+pub(crate) fn named(name: &str) -> String {
+    format!("`{name}`")
 }
 
 fn with_unit(number: f64, units: &[(f64, &'static str)]) -> String {
@@ -114,7 +125,7 @@ mod tests {
     #[test]
     fn times_have_the_unit_in_which_they_are_short() {
         for (seconds, text) in [
-            (0.0, "0 ns"),
+            (0.0, "0 s"),
             (63e-9, "63 ns"),
             (21.1e-6, "21 µs"),
             (999.7e-6, "1 ms"),
@@ -154,6 +165,10 @@ mod tests {
             ("33".into(), "2.8".into(), "0.45".into())
         );
         assert_eq!(grouped(1_234_567.0), "1,234,567");
+        assert_eq!(
+            (counted(1, "row"), counted(5_000, "row")),
+            ("1 row".into(), "5,000 rows".into())
+        );
         assert_eq!(grouped(-1_234.0), "-1,234");
     }
 }

@@ -15,7 +15,7 @@ use super::source::Source;
 use crate::contender::RowSize;
 use crate::error::{Error, Result};
 use crate::program::Stop;
-use crate::report::units::grouped;
+use crate::report::units::{counted, grouped, listed, named};
 use crate::scratch;
 
 /// What the copies of a trial's database and its log may take beside the copy.
@@ -53,7 +53,9 @@ pub struct TableCopy {
     pub(crate) sample: PathBuf,
     pub(crate) target: Target,
     pub(crate) writing: Writing,
-    /// Rows in the copy.
+    /// Rows of the user's table that were copied.
+    copied: u64,
+    /// Rows in the copy, with those that were written to see that they can be.
     pub(crate) rows: u64,
     /// Rows that are written.
     pub(crate) keys: u64,
@@ -96,7 +98,7 @@ impl TableCopy {
         // Indexes may take longer than all rows, and whoever writes to the source must not wait for them.
         source.close()?;
         let (to, mut notes) = copying.finish(&objects)?;
-        let Sampled { target, keys, row_bytes, largest, notes: of_sample } =
+        let Sampled { target, copied, keys, row_bytes, largest, notes: of_sample } =
             sample::take(&to, &table, choice, &folder.path().join("sample.db"), stop)?;
         notes.extend(of_sample);
         notes.extend(elsewhere(name, folder.path()));
@@ -112,6 +114,7 @@ impl TableCopy {
             database,
             target,
             writing: choice.writing,
+            copied,
             rows,
             keys,
             row_bytes,
@@ -131,9 +134,9 @@ impl TableCopy {
         &self.target.table
     }
 
-    /// Rows in the copy.
+    /// Rows of the table that were copied.
     pub fn rows(&self) -> u64 {
-        self.rows
+        self.copied
     }
 
     /// What a user must know of it, in sentences.
@@ -143,12 +146,17 @@ impl TableCopy {
 
     /// What is written, in words.
     pub fn description(&self) -> String {
-        let (keys, rows) = (grouped(self.keys as f64), grouped(self.rows as f64));
-        let rows_of = format!("{keys} of the {rows} copied rows of {}", self.table());
+        let keys = grouped(self.keys as f64);
+        let rows = match self.copied {
+            0 => counted(self.keys, "made-up row"),
+            1 => "the only copied row".to_owned(),
+            copied => format!("{keys} of the {} copied rows", grouped(copied as f64)),
+        };
+        let rows_of = format!("{rows} of {}", named(self.table()));
         match self.writing {
             Writing::Upsert => {
-                let key = self.target.key.join(", ");
-                format!("{rows_of}, written back by {key} over and over")
+                let key = self.target.key.iter().map(|name| named(name)).collect::<Vec<_>>();
+                format!("{rows_of}, written back by {} over and over", listed(&key))
             }
             Writing::Insert => format!("{rows_of}, inserted over and over"),
         }
@@ -192,23 +200,24 @@ pub(crate) fn count(connection: &Connection, table: &str) -> rusqlite::Result<u6
 fn find(tables: &[Table], name: &str) -> Result<Table> {
     let found = tables.iter().find(|table| table.name.eq_ignore_ascii_case(name));
     match found {
-        Some(view) if view.kind == "view" => {
-            Err(Error::new(format!("{} is a view, and only a table can be written to", view.name))
-                .with_hint("name the table that its rows come from"))
-        }
+        Some(view) if view.kind == "view" => Err(Error::new(format!(
+            "{} is a view, and only a table can be written to",
+            named(&view.name)
+        ))
+        .with_hint("name the table that its rows come from")),
         Some(table) => Ok(table.clone()),
         None => {
             let names: Vec<_> = tables
                 .iter()
                 .filter(|table| table.kind == "table")
-                .map(|table| table.name.as_str())
+                .map(|table| named(&table.name))
                 .collect();
             let there = match names.as_slice() {
                 [] => "the database has none".to_owned(),
                 [only] => format!("the only one is {only}"),
                 names => format!("the tables are {}", names.join(", ")),
             };
-            Err(Error::new(format!("there is no table {name}: {there}")))
+            Err(Error::new(format!("there is no table {}: {there}", named(name))))
         }
     }
 }

@@ -11,7 +11,7 @@ use super::schema::{self, Object, Table};
 use super::source::{self, Source};
 use crate::error::{Error, Result};
 use crate::program::Stop;
-use crate::report::units::grouped;
+use crate::report::units::{counted, named};
 
 /// Rows that are copied of the table at the most; of all others together as many again.
 const MAX_ROWS: u64 = 1_000_000;
@@ -96,11 +96,11 @@ impl<'a> Copying<'a> {
                 return Err(Error::stopped());
             }
             if object.kind == "table" && object.name == self.table.name {
-                return Err(Error::new(format!("cannot copy {name}: {error}")).with_hint(
+                return Err(Error::new(format!("cannot copy {}: {error}", named(name))).with_hint(
                     "functions and modules that only its application has are not known here",
                 ));
             }
-            self.notes.push(format!("the {kind} {name} is left out: {error}"));
+            self.notes.push(format!("the {kind} {} is left out: {error}", named(name)));
             missing.push(object.name.clone());
         }
         Ok(missing)
@@ -111,9 +111,9 @@ impl<'a> Copying<'a> {
         let (Amount { rows, bytes }, whole) = self.rows(from, self.table, most)?;
         if !whole {
             self.notes.push(format!(
-                "the copy has the first {} rows of {} ({} MiB): more would take long, and change little",
-                grouped(rows as f64),
-                self.table.name,
+                "the copy has the first {} of {} ({} MiB): more would take long, and change little",
+                counted(rows, "row"),
+                named(&self.table.name),
                 bytes >> 20
             ));
         }
@@ -133,14 +133,17 @@ impl<'a> Copying<'a> {
                     left.bytes = left.bytes.saturating_sub(bytes);
                     if !whole {
                         self.notes.push(format!(
-                            "{}, which {} needs, is copied in part ({rows} rows)",
-                            other.name, self.table.name
+                            "{}, which {} needs, is copied in part ({})",
+                            named(&other.name),
+                            named(&self.table.name),
+                            counted(rows, "row")
                         ));
                     }
                 }
                 Err(error) if self.stop.is_stopped() => return Err(error),
                 Err(error) => {
-                    self.notes.push(format!("the rows of {} are left out: {error}", other.name));
+                    self.notes
+                        .push(format!("the rows of {} are left out: {error}", named(&other.name)));
                 }
             }
         }
@@ -186,7 +189,7 @@ impl<'a> Copying<'a> {
     }
 
     fn unwritten(&self, error: &rusqlite::Error) -> Error {
-        Error::new(format!("cannot copy {}: {error}", self.table.name))
+        Error::new(format!("cannot copy {}: {error}", named(&self.table.name)))
     }
 }
 

@@ -13,10 +13,14 @@ use super::copying::size;
 use super::schema::{self, Column, Table};
 use crate::error::{Error, Result};
 use crate::program::Stop;
+use crate::report::units::{counted, named};
 
 /// What the rows are written with, and what they are like.
 pub(super) struct Sampled {
     pub(super) target: Target,
+    /// Rows that were in the copy before.
+    pub(super) copied: u64,
+    /// Rows that are written.
     pub(super) keys: u64,
     /// Bytes of the values of a row, on average.
     pub(super) row_bytes: usize,
@@ -70,11 +74,11 @@ pub(super) fn take(
     rows.extend(variants);
     let largest = rows.iter().map(bytes).max().unwrap_or(row_bytes);
     keep(path, &target, &rows).map_err(|error| Error::of_file("write", path, &error))?;
-    Ok(Sampled { target, keys, row_bytes, largest, notes })
+    Ok(Sampled { target, copied: there, keys, row_bytes, largest, notes })
 }
 
 fn failed(table: &Table, error: &rusqlite::Error) -> Error {
-    Error::new(format!("cannot take rows of {}: {error}", table.name))
+    Error::new(format!("cannot take rows of {}: {error}", named(&table.name)))
 }
 
 /// What to know of the rows: those that were `asked` for, and those that are `left`.
@@ -84,9 +88,10 @@ fn notes(
     (asked, left): (usize, usize),
     refused: Option<rusqlite::Error>,
 ) -> Vec<String> {
-    let name = &table.name;
-    let made_up = (there == 0)
-        .then(|| format!("{name} is empty: {left} rows are made up from the types of its columns"));
+    let made_up = (there == 0).then(|| {
+        let (name, rows) = (named(&table.name), counted(left as u64, "row"));
+        format!("{name} is empty: what is written is made up from the types of its columns, {rows}")
+    });
     let lost = refused.map(|error| {
         format!("{} of {asked} rows cannot be written and are left out: {error}", asked - left)
     });
@@ -116,7 +121,7 @@ fn upsert(copy: &Connection, table: &Table, columns: &[Column]) -> Result<Target
     };
     Err(Error::new(format!(
         "rows of {} cannot be written back: it is {kind} that {why}",
-        table.name
+        named(&table.name)
     ))
     .with_hint("--insert writes new rows instead; CREATE UNIQUE INDEX makes a key"))
 }
@@ -128,7 +133,7 @@ fn insert(copy: &Connection, table: &Table, columns: &[Column]) -> Result<Target
     if unique {
         return Err(Error::new(format!(
             "rows of {} cannot be inserted a second time: it has a key, or another unique index",
-            table.name
+            named(&table.name)
         ))
         .with_hint("without --insert they are written back by their key"));
     }
@@ -141,7 +146,7 @@ fn insert(copy: &Connection, table: &Table, columns: &[Column]) -> Result<Target
     if names.is_empty() {
         return Err(Error::new(format!(
             "{} has no column that a row could be made of",
-            table.name
+            named(&table.name)
         )));
     }
     Ok(Target::new(&table.name, &names, &[]))
@@ -282,7 +287,7 @@ fn keep_writable(
 fn none_can_be_written(table: &Table, there: u64, refused: Option<rusqlite::Error>) -> Error {
     let why = refused
         .map_or_else(|| "they hold text that is not UTF-8".to_owned(), |error| error.to_string());
-    let name = &table.name;
+    let name = named(&table.name);
     match there {
         0 => Error::new(format!("{name} is empty, and it refuses rows that are made up: {why}"))
             .with_hint("put a few rows of your own into it, which are then written"),

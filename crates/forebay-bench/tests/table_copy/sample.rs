@@ -37,14 +37,18 @@ fn an_empty_table_gets_rows_made_up_that_fit_it() {
              n INT, r REAL CHECK(typeof(r) = 'real'), b BLOB, j JSON CHECK(json_valid(j)), ok BOOLEAN CHECK(ok IN (0, 1)));",
     );
     let copy = database.copy("t");
-    assert_eq!(copy.rows(), 400);
-    assert_eq!(copy.notes(), ["t is empty: 400 rows are made up from the types of its columns"]);
+    assert_eq!(copy.rows(), 0);
+    assert_eq!(
+        copy.notes(),
+        ["`t` is empty: what is written is made up from the types of its columns, 400 rows"]
+    );
+    assert!(copy.description().starts_with("400 made-up rows of `t`, "), "{}", copy.description());
     let refused =
         Database::with("WAL", "CREATE TABLE t(id INTEGER PRIMARY KEY, n INT CHECK(n > 1000000))");
     let told = refused.refusal("t", Writing::Upsert);
     assert!(
         told.starts_with(
-            "t is empty, and it refuses rows that are made up: CHECK constraint failed"
+            "`t` is empty, and it refuses rows that are made up: CHECK constraint failed"
         ),
         "{told}"
     );
@@ -63,7 +67,7 @@ fn a_key_is_a_primary_key_or_a_unique_index_that_all_rows_have() {
     let told = database.refusal("t", Writing::Upsert);
     assert!(told.contains("no key that all rows have") && told.contains("--insert"), "{told}");
     database.connection().execute_batch("DELETE FROM t WHERE b IS NULL").unwrap();
-    assert!(database.copy("t").description().contains("written back by b"));
+    assert!(database.copy("t").description().contains("written back by `b`"));
     let told = database.refusal("t", Writing::Insert);
     assert!(told.contains("without --insert"), "{told}");
     let none = Database::with("DELETE", "CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 2)");
@@ -76,7 +80,15 @@ fn rows_are_inserted_without_the_key_that_sqlite_gives() {
     let copy = database.copy_of("t", Writing::Insert).unwrap();
     let sample = Connection::open(copy.folder().join("sample.db")).unwrap();
     assert_eq!(texts(&sample, "SELECT name FROM pragma_table_info('sample')"), ["v", "n"]);
-    assert!(copy.rows() > 1_000, "rows were inserted to see that they can be");
+    assert_eq!(copy.rows(), 1_000, "without those that were inserted to see that they can be");
+    assert_eq!(
+        copy.description(),
+        "400 of the 1,000 copied rows of `t`, inserted over and over"
+    );
+    let few = Database::with("WAL", "CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 2)");
+    let copy = few.copy_of("t", Writing::Insert).unwrap();
+    assert_eq!(copy.rows(), 1);
+    assert_eq!(copy.description(), "the only copied row of `t`, inserted over and over");
 }
 
 /// Writes the sample into the copy in several orders, as trials do.

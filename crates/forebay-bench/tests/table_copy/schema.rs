@@ -128,11 +128,11 @@ fn what_cannot_be_made_here_is_left_out_and_named() {
         ),
     );
     let copy = database.copy("t");
-    assert_eq!(copy.notes(), ["the table far is left out: no such module: elsewhere"]);
+    assert_eq!(copy.notes(), ["the table `far` is left out: no such module: elsewhere"]);
     assert!(
         database
             .refusal("far", Writing::Insert)
-            .starts_with("cannot copy far: no such module: elsewhere")
+            .starts_with("cannot copy `far`: no such module: elsewhere")
     );
 }
 
