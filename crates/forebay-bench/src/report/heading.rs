@@ -3,7 +3,7 @@
 use forebay_trial::{Mode, WorkerKind};
 
 use super::units;
-use crate::results::Results;
+use crate::results::{Disk, Host, Results};
 use crate::spread::Spread;
 
 /// What was done, in a few lines.
@@ -80,9 +80,8 @@ fn modes(results: &Results) -> String {
     modes.map(told).collect::<Vec<_>>().join("; ")
 }
 
-/// The machine and the versions, names and values.
-pub(super) fn circumstances(results: &Results) -> Vec<(&'static str, String)> {
-    let host = &results.host;
+/// The machine, names and values.
+pub(crate) fn machine(begun_at: &str, host: &Host, disk: &Disk) -> Vec<(&'static str, String)> {
     let memory = host
         .memory_bytes
         .map_or_else(String::new, |bytes| format!(", {} of memory", units::bytes(bytes as f64)));
@@ -93,6 +92,17 @@ pub(super) fn circumstances(results: &Results) -> Vec<(&'static str, String)> {
             units::between(flush.lower, flush.upper, units::time)
         )
     };
+    let mut facts = vec![
+        ("begun", begun_at.to_owned()),
+        ("machine", format!("{}, {} cores{memory}, {}", host.processor, host.cores, host.system)),
+        ("filesystem", disk.filesystem.clone()),
+    ];
+    facts.extend(disk.flush_seconds.as_ref().map(|of| ("a flush of 4 KiB", flush(of))));
+    facts
+}
+
+/// The machine and the versions.
+pub(super) fn circumstances(results: &Results) -> Vec<(&'static str, String)> {
     let mut versions: Vec<String> = results
         .entries
         .iter()
@@ -102,12 +112,7 @@ pub(super) fn circumstances(results: &Results) -> Vec<(&'static str, String)> {
         .collect();
     versions.sort();
     versions.dedup();
-    let mut facts = vec![
-        ("begun", results.begun_at.clone()),
-        ("machine", format!("{}, {} cores{memory}, {}", host.processor, host.cores, host.system)),
-        ("filesystem", results.disk.filesystem.clone()),
-    ];
-    facts.extend(results.disk.flush_seconds.as_ref().map(|of| ("a flush of 4 KiB", flush(of))));
+    let mut facts = machine(&results.begun_at, &results.host, &results.disk);
     facts.extend([
         ("forebay", results.forebay.clone()),
         ("libraries", versions.join(", ")),

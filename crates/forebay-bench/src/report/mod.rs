@@ -3,7 +3,8 @@
 pub mod chart;
 mod columns;
 pub mod csv;
-mod heading;
+pub(crate) mod heading;
+pub(crate) mod html;
 mod markdown;
 mod notes;
 mod page;

@@ -1,17 +1,19 @@
 //! One page with the whole run: what was done, what it has shown, charts, tables. It needs no other file.
 
+use std::iter;
+
 use forebay_trial::Mode;
 
 use super::chart::{Tone, escaped};
 use super::columns::{Column, Detail, columns};
 use super::heading::{circumstances, heading};
+use super::html::{self, definitions, document, element, figure, list};
 use super::notes::notes;
 use super::plots::{Plot, tone};
 use super::takeaways::takeaways;
 use super::{entries, meaning};
 use crate::results::{Entry, Results};
 
-const STYLE: &str = include_str!("page.css");
 /// How figures come about, whatever was written.
 const METHOD: [&str; 5] = [
     "In each round every contender has one trial in each mode, in an order that is shuffled anew for each round. A \
@@ -28,12 +30,12 @@ const METHOD: [&str; 5] = [
 
 /// A run as a page of HTML, with its charts in it.
 pub fn page(results: &Results, plots: &[Plot]) -> String {
-    let title = format!("forebay bench: {}", escaped(&results.workload.name));
+    let title = format!("forebay bench: {}", results.workload.name);
     let warnings: String =
         results.warnings.iter().map(|text| element("p", "warning", text)).collect();
     let done = heading(results).iter().map(|text| element("p", "muted", text)).collect::<String>();
     let says: String = takeaways(results).iter().map(|text| element("p", "says", text)).collect();
-    let charts: String = plots.iter().map(figure).collect();
+    let charts: String = plots.iter().map(|plot| figure(&plot.svg, &plot.caption)).collect();
     let tables: String =
         [Mode::Push, Mode::Await].into_iter().map(|mode| table(results, mode)).collect();
     let mut described: Vec<&Entry> = Vec::new();
@@ -45,11 +47,6 @@ pub fn page(results: &Results, plots: &[Plot]) -> String {
     let described =
         described.iter().map(|entry| (entry.contender.as_str(), entry.description.clone()));
     let pieces = [
-        format!(
-            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-        ),
         warnings,
         done,
         says,
@@ -60,34 +57,10 @@ pub fn page(results: &Results, plots: &[Plot]) -> String {
         "<h2>Contenders</h2>\n".to_owned() + &definitions(described),
         "<h2>Circumstances</h2>\n".to_owned() + &definitions(circumstances(results).into_iter()),
         "<footer>The same as <a href=\"results.json\">JSON</a>, <a href=\"results.csv\">CSV</a> and \
-         <a href=\"results.md\">Markdown</a>.</footer>\n</body>\n</html>\n"
+         <a href=\"results.md\">Markdown</a>.</footer>\n"
             .to_owned(),
     ];
-    pieces.concat()
-}
-
-fn element(name: &str, class: &str, text: &str) -> String {
-    format!("<{name} class=\"{class}\">{}</{name}>\n", escaped(text))
-}
-
-fn figure(plot: &Plot) -> String {
-    format!(
-        "<figure>\n{}<figcaption>{}</figcaption>\n</figure>\n",
-        plot.svg,
-        escaped(&plot.caption)
-    )
-}
-
-fn list<'a>(lines: impl Iterator<Item = &'a str>) -> String {
-    let items: String = lines.map(|line| format!("<li>{}</li>\n", escaped(line))).collect();
-    format!("<ul>\n{items}</ul>\n")
-}
-
-fn definitions<'a>(facts: impl Iterator<Item = (&'a str, String)>) -> String {
-    let facts: String = facts
-        .map(|(name, value)| format!("<dt>{}</dt><dd>{}</dd>\n", escaped(name), escaped(&value)))
-        .collect();
-    format!("<dl>\n{facts}</dl>\n")
+    document(&title, &pieces.concat())
 }
 
 fn table(results: &Results, mode: Mode) -> String {
@@ -96,35 +69,34 @@ fn table(results: &Results, mode: Mode) -> String {
         return String::new();
     }
     let columns = columns(results, Detail::Full);
-    let heads: String =
-        columns.iter().map(|column| format!("<th>{}</th>", escaped(&column.name()))).collect();
-    let rows: String = entries.iter().map(|entry| row(entry, &columns)).collect();
+    let heads = columns.iter().map(|column| escaped(&column.name()));
+    let heads: Vec<String> = iter::once("contender".to_owned()).chain(heads).collect();
+    let rows: Vec<_> = entries.iter().map(|entry| row(entry, &columns)).collect();
     format!(
-        "<h2>{}</h2>\n<p class=\"muted\">Medians of the rounds and their quartiles, {}.</p>\n<div class=\"wide\">\n\
-         <table>\n<thead><tr><th>contender</th>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>\n",
+        "<h2>{}</h2>\n<p class=\"muted\">Medians of the rounds and their quartiles, {}.</p>\n{}",
         mode.name(),
-        meaning(mode)
+        meaning(mode),
+        html::table(&heads, &rows)
     )
 }
 
-fn row(entry: &Entry, columns: &[Column]) -> String {
+fn row(entry: &Entry, columns: &[Column]) -> (&'static str, Vec<String>) {
     let class = match tone(&entry.contender) {
         Tone::Forebay => "forebay",
         Tone::Direct => "direct",
         Tone::Limit => "limit",
         Tone::Other => "other",
     };
-    let cells: String =
-        columns.iter().map(|column| cell(&column.cell(entry, Detail::Full))).collect();
-    format!("<tr class=\"{class}\"><td>{}</td>{cells}</tr>\n", escaped(&entry.contender))
+    let cells = columns.iter().map(|column| cell(&column.cell(entry, Detail::Full)));
+    (class, iter::once(escaped(&entry.contender)).chain(cells).collect())
 }
 
 /// A median with its quartiles below it.
 fn cell(text: &str) -> String {
     let text = escaped(text);
     match text.strip_suffix(')').and_then(|text| text.split_once(" (")) {
-        Some((median, quartiles)) => format!("<td>{median}<small>{quartiles}</small></td>"),
-        None => format!("<td>{text}</td>"),
+        Some((median, quartiles)) => format!("{median}<small>{quartiles}</small>"),
+        None => text,
     }
 }
 

@@ -10,11 +10,11 @@ use super::copy::TableCopy;
 use super::fit::Fit;
 use super::linger::{LingerPoint, Lingers};
 use super::sweep::BatchPoint;
-use super::{TunePlan, sweep, table};
-use crate::report::units::time;
+use super::{TunePlan, sweep};
+use crate::report::units::{grouped, time};
 
 /// The part of the best rate that is enough: beyond, a little more costs much larger batches.
-const ENOUGH: f64 = 0.9;
+pub(super) const ENOUGH: f64 = 0.9;
 /// Bytes of a buffer for what comes in a second, at the most.
 const ROOM: usize = 16 << 20;
 
@@ -25,8 +25,19 @@ pub struct Advice {
     pub config: Config,
     /// Rows in each second that these batches came to in the sweep.
     pub rows_per_second: f64,
-    /// Why the budget cannot be kept, if it cannot.
+    /// Why the budget cannot be kept, if it cannot, and what the settings are then.
     pub unmet: Option<String>,
+}
+
+/// What the rates of batch sizes are compared with, where one is chosen.
+pub(super) struct Scale {
+    /// Of all batch sizes: each is the median of itself and its neighbours, so that none is chosen, and none sets the
+    /// mark, for being lucky.
+    pub(super) rates: Vec<f64>,
+    /// The best of those that keep the budget, or the model's plateau.
+    pub(super) best: f64,
+    /// Whether it is the plateau.
+    pub(super) is_plateau: bool,
 }
 
 /// A batch size that was chosen.
@@ -79,9 +90,26 @@ pub(super) fn fastest<'a>(among: &[&'a BatchPoint]) -> Option<&'a BatchPoint> {
     among.iter().copied().max_by(|a, b| rate(a).total_cmp(&rate(b)))
 }
 
-/// The smallest batch size that comes to nine tenths of the best rate within the budget, and of the model's plateau where
-/// the model holds and a batch size has come so near to it. Rates are evened out first: each is the median of itself and
-/// its neighbours, so that none is chosen, and none sets the mark, for being lucky.
+/// The scale: the plateau where the model holds and a batch size has come near it.
+pub(super) fn scale(
+    batches: &[BatchPoint],
+    fit: Option<&Fit>,
+    mode: Mode,
+    budget: Option<Duration>,
+) -> Scale {
+    let among = within(batches, mode, budget);
+    let rates = evened(batches);
+    let is_among = |batch: usize| among.iter().any(|point| point.batch == batch);
+    let seen = batches.iter().zip(&rates).filter(|(point, _)| is_among(point.batch));
+    let best = seen.map(|(_, rate)| *rate).fold(0.0, f64::max);
+    let plateau = fit.filter(|fit| fit.poor.is_none()).map(Fit::plateau);
+    match plateau.filter(|plateau| *plateau > best && ENOUGH * plateau <= best) {
+        Some(plateau) => Scale { rates, best: plateau, is_plateau: true },
+        None => Scale { rates, best, is_plateau: false },
+    }
+}
+
+/// The smallest batch size that comes to nine tenths of the best of the scale.
 pub(super) fn batch(
     batches: &[BatchPoint],
     fit: Option<&Fit>,
@@ -89,16 +117,12 @@ pub(super) fn batch(
     budget: Option<Duration>,
 ) -> Choice {
     let among = within(batches, mode, budget);
-    let rates = evened(batches);
-    let rate = |point: &BatchPoint| {
-        let place = batches.iter().position(|other| other.batch == point.batch);
-        place.map_or(0.0, |place| rates[place])
+    let scale = scale(batches, fit, mode, budget);
+    let is_enough = |point: &&&BatchPoint| {
+        let mut seen = batches.iter().zip(&scale.rates);
+        seen.any(|(other, rate)| other.batch == point.batch && *rate >= ENOUGH * scale.best)
     };
-    let best = among.iter().map(|point| rate(point)).fold(0.0, f64::max);
-    let plateau = fit.filter(|fit| fit.poor.is_none()).map(Fit::plateau);
-    let near = plateau.map(|plateau| ENOUGH * plateau).filter(|near| *near <= best);
-    let enough = near.unwrap_or(0.0).max(ENOUGH * best);
-    let chosen = among.iter().find(|point| rate(point) >= enough);
+    let chosen = among.iter().find(is_enough);
     let choice = chosen.or(among.first()).map(|point| Choice::of(point));
     let choice = choice.unwrap_or(Choice {
         batch: 1,
@@ -136,18 +160,20 @@ fn unmet(batches: &[BatchPoint], mode: Mode, budget: Option<Duration>) -> Option
         Mode::Push => ("two transactions take", "a row"),
         Mode::Await => ("99 of 100 calls take up to", "a call"),
     };
-    Some(match delays.min_by(|a, b| a.0.total_cmp(&b.0)) {
+    let why = match delays.min_by(|a, b| a.0.total_cmp(&b.0)) {
         Some((least, batch)) => format!(
-            "no batch size keeps {of} within {}: {what} {} at best, in batches of {batch}",
+            "no batch size keeps {of} within {}: {what} {} at best, in batches of {}",
             time(seconds),
-            time(least)
+            time(least),
+            grouped(batch as f64)
         ),
         None => format!("no batch size was seen to keep {of} within {}", time(seconds)),
-    })
+    };
+    Some(why + "; the settings come near the best rate instead")
 }
 
-/// The largest linger whose rows are committed within the budget, also where fewer come and none fills a batch; with
-/// none, the smallest, and why.
+/// The largest linger whose rows are committed within the budget, also where fewer come and none fills a batch; where
+/// none is, the one whose rows are committed soonest, and why.
 pub(super) fn linger(
     lingers: &Lingers,
     transaction_seconds: f64,
@@ -162,19 +188,23 @@ pub(super) fn linger(
     }
     let delays =
         lingers.points.iter().filter_map(|point| Some((point.delay.p99?, point.linger_seconds)));
-    let why = match delays.min_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((delay, linger)) => format!(
-            "no linger has 99 of 100 rows committed within {}: at best it is {}, with a linger of {}",
-            time(budget),
-            time(delay),
-            table::linger(linger)
-        ),
-        None => {
-            "no row was seen to be committed while lingers were compared: let trials take longer"
-                .to_owned()
+    match delays.min_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((delay, linger)) => {
+            let why = format!(
+                "batches of {} are fast enough, but no linger has 99 of 100 rows committed within {}: at best it is {}, \
+                 with a linger of {}, which the settings have",
+                grouped(lingers.batch as f64),
+                time(budget),
+                time(delay),
+                time(linger)
+            );
+            (Duration::from_secs_f64(linger), Some(why))
         }
-    };
-    (Duration::ZERO, Some(why))
+        None => {
+            let why = "no row was seen to be committed while lingers were compared: let trials take longer";
+            (Duration::ZERO, Some(why.to_owned()))
+        }
+    }
 }
 
 /// A buffer for what comes in a second, as far as that is little, and for four of the largest batches or rows. A larger
@@ -185,7 +215,7 @@ fn room(bytes_per_second: f64, max_batch_bytes: usize, max_row_bytes: usize) -> 
     (bytes_per_second as usize).min(ROOM).max(least).next_power_of_two()
 }
 
-/// Puts the settings together.
+/// Puts the settings together; without lingers, those that come to the same where rows never stop coming.
 pub(super) fn advice(
     plan: &TunePlan,
     table: &TableCopy,
@@ -326,7 +356,8 @@ mod tests {
         assert_eq!(choice.batch, 400, "the fastest is told all the same");
         assert_eq!(
             choice.unmet.unwrap(),
-            "no batch size keeps a row within 60 µs: two transactions take 104 µs at best, in batches of 1"
+            "no batch size keeps a row within 60 µs: two transactions take 104 µs at best, in batches of 1; the settings come \
+             near the best rate instead"
         );
         let calls = batch(&sweep(50.0, 2.0), None, Mode::Await, Some(Duration::from_micros(800)));
         assert_eq!((calls.batch, calls.unmet), (100, None));
@@ -359,9 +390,18 @@ mod tests {
         let seen = lingers(&[(0, 0.5, 0), (10, 11.0, 0), (50, 51.0, 0), (100, 101.0, 0)]);
         assert_eq!(linger(&seen, 1e-3, 0.1), (Duration::from_millis(50), None));
         assert_eq!(linger(&seen, 1e-3, 0.2), (Duration::from_millis(100), None));
-        let (zero, why) = linger(&seen, 1e-3, 0.000_4);
-        assert_eq!(zero, Duration::ZERO);
-        assert!(why.unwrap().ends_with("at best it is 500 µs, with a linger of 0 s"));
+    }
+
+    #[test]
+    fn where_no_linger_keeps_the_budget_the_one_with_the_lowest_p99_is_chosen() {
+        let seen = lingers(&[(0, 13.0, 0), (1, 1.8, 0), (10, 11.0, 0)]);
+        let (linger, why) = linger(&seen, 1e-4, 1e-3);
+        assert_eq!(linger, Duration::from_millis(1));
+        assert_eq!(
+            why.unwrap(),
+            "batches of 400 are fast enough, but no linger has 99 of 100 rows committed within 1 ms: at best it is 1.8 ms, \
+             with a linger of 1 ms, which the settings have"
+        );
     }
 
     #[test]

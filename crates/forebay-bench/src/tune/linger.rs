@@ -6,7 +6,7 @@ use forebay::Config;
 use forebay_trial::Latencies;
 use serde::{Deserialize, Serialize};
 
-use super::sweep::{self, AROUND, BatchPoint, Setting, Triggers};
+use super::sweep::{self, BatchPoint, Setting, Triggers};
 use super::{TuneEvent, Tuner};
 use crate::error::Result;
 use crate::results::Quantiles;
@@ -76,7 +76,7 @@ pub(super) fn run(
     };
     let settings: Vec<Setting> = LINGERS.into_iter().map(setting).collect();
     let rounds = plan.rounds.min(ROUNDS);
-    let once: Duration = settings.iter().map(|setting| setting.time * 6 / 5 + AROUND).sum();
+    let once: Duration = settings.iter().map(|setting| tuner.takes(setting.time)).sum();
     tell(TuneEvent::Begins { what: "lingers", settings: settings.len(), estimate: once * rounds });
     let trials = sweep::rounds(tuner, &settings, rounds, Some(rate), tell)?;
     let points = settings.iter().zip(&trials).map(|(setting, trials)| {

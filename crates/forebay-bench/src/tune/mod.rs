@@ -21,6 +21,7 @@ mod tell;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use forebay::rusqlite;
 use forebay_trial::{Mode, Synchronous, WorkerKind};
 use serde::{Deserialize, Serialize};
 
@@ -81,6 +82,9 @@ pub struct Tuning {
     pub begun_at: String,
     /// The version of forebay.
     pub forebay: String,
+    /// The version of SQLite.
+    #[serde(default)]
+    pub sqlite: String,
     /// The machine.
     pub host: Host,
     /// Where the copy lay.
@@ -115,8 +119,11 @@ pub struct Tuning {
     pub lingers: Option<Lingers>,
     /// What follows.
     pub advice: Advice,
-    /// What the settings came to when they were tried.
+    /// What the settings came to when they were tried at full speed.
     pub confirmed: Confirmed,
+    /// All that were tried so, in this order.
+    #[serde(default)]
+    pub tried: Vec<Confirmed>,
 }
 
 /// What is told while it goes on.
@@ -164,9 +171,16 @@ struct Tuner<'a> {
     table: &'a Arc<TableCopy>,
     own: &'a Program,
     stop: &'a Stop,
+    /// What a trial takes beside its time.
+    around: Duration,
 }
 
 impl Tuner<'_> {
+    /// What a trial of so much time takes, more or less.
+    fn takes(&self, time: Duration) -> Duration {
+        warm_up(time) + time + self.around
+    }
+
     /// The plan of one trial. With a rate, few threads keep it for all workers: where nobody waits it makes no difference
     /// to the buffer, and waking many up would take more time than what is measured.
     fn trial(&self, rate: Option<f64>, time: Duration) -> Plan {
@@ -181,12 +195,17 @@ impl Tuner<'_> {
             rate,
             rounds: plan.rounds,
             time,
-            warm_up: (time / 5).min(Duration::from_millis(200)),
+            warm_up: warm_up(time),
             contenders: Vec::new(),
             folder: self.table.folder().to_owned(),
             seed: plan.seed,
         }
     }
+}
+
+/// How long a trial warms up.
+fn warm_up(time: Duration) -> Duration {
+    (time / 5).min(Duration::from_millis(200))
 }
 
 /// Finds out what suits this table. `own` is a program that calls [`trial`](crate::trial_program). Blocks until all
@@ -204,23 +223,26 @@ pub fn tune(
     tell: &mut dyn FnMut(TuneEvent),
 ) -> Result<Tuning> {
     plan.check()?;
-    let tuner = Tuner { plan, table, own, stop };
     let begun_at = SystemTime::now();
+    let mut tuner = Tuner { plan, table, own, stop, around: Duration::ZERO };
+    tuner.around = sweep::around(&tuner)?;
     let disk = host::disk(table.folder());
     let mut batches = sweep::run(&tuner, tell)?;
     let fit = sweep::fit(plan.mode, &mut batches);
     let choice = advice::batch(&batches, fit.as_ref(), plan.mode, plan.budget);
+    let (choice, tried) = confirm::run(&tuner, &batches, choice, tell)?;
     let lingers = match plan.mode {
         Mode::Push => Some(linger::run(&tuner, &batches, choice.batch, tell)?),
         Mode::Await => None,
     };
-    let (advice, confirmed) = confirm::run(&tuner, &batches, choice, lingers.as_ref(), tell)?;
     sweep::verify(table)?;
+    let advice = advice::advice(plan, table, &choice, lingers.as_ref());
     Ok(Tuning {
         format: FORMAT.to_owned(),
         version: VERSION,
         begun_at: humantime::format_rfc3339_seconds(begun_at).to_string(),
         forebay: env!("CARGO_PKG_VERSION").to_owned(),
+        sqlite: rusqlite::version().to_owned(),
         host: host::host(),
         disk,
         table: table.table().to_owned(),
@@ -238,6 +260,7 @@ pub fn tune(
         fit,
         lingers,
         advice,
-        confirmed,
+        confirmed: confirm::nearest(&tried).cloned().unwrap_or_default(),
+        tried,
     })
 }

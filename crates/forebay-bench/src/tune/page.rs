@@ -4,11 +4,9 @@ use forebay_trial::Mode;
 
 use super::{BatchPoint, LingerPoint, Tuning};
 use crate::error::Result;
-use crate::report::chart::{Axis, Line, Lines, Scale, Series, Tone, Unit};
-
-/// Of the page, in light and dark.
-const STYLE: &str = ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;\
-                     margin:2rem auto;padding:0 1rem}pre{overflow-x:auto;font-size:13px}.settings{white-space:pre-wrap}svg{max-width:100%;height:auto}";
+use crate::report::chart::{Axis, Line, Lines, Scale, Series, Tone, Unit, escaped};
+use crate::report::heading::machine;
+use crate::report::html::{definitions, document, element, figure};
 
 impl Tuning {
     /// The names of all files that [`files`](Self::files) may give.
@@ -32,13 +30,10 @@ impl Tuning {
         Ok(files)
     }
 
-    /// The rate of each batch size, at this place, from the least to the largest.
+    /// The rate of each batch size, at this place, in the order of the sizes.
     pub(super) fn series(&self, x: impl Fn(&BatchPoint) -> Option<f64>) -> Vec<(f64, f64)> {
         let points = self.batches.iter();
-        let mut points: Vec<_> =
-            points.filter_map(|point| Some((x(point)?, point.rows_per_second.median))).collect();
-        points.sort_by(|a, b| a.0.total_cmp(&b.0));
-        points
+        points.filter_map(|point| Some((x(point)?, point.rows_per_second.median))).collect()
     }
 
     /// What a batch size is said to take, and compared with the budget.
@@ -61,8 +56,8 @@ impl Tuning {
         series.extend(self.recommended(|point| Some(point.batch as f64)));
         Lines {
             title: "Rows/s by batch size".to_owned(),
-            x: Axis::new("rows in a batch", Scale::Log, Unit::Count),
-            y: Axis::new("rows/s", Scale::Log, Unit::Count),
+            x: Axis::new("rows in a batch, logarithmic", Scale::Log, Unit::Count),
+            y: Axis::new("rows/s", Scale::Linear, Unit::Count),
             series,
         }
         .svg()
@@ -82,38 +77,54 @@ impl Tuning {
         series.extend(self.recommended(|point| point.delay_seconds(self.mode)));
         Lines {
             title: "Rows/s by latency".to_owned(),
-            x: Axis::new(self.delay_name(), Scale::Log, Unit::Seconds),
-            y: Axis::new("rows/s", Scale::Log, Unit::Count),
+            x: Axis::new(format!("{}, logarithmic", self.delay_name()), Scale::Log, Unit::Seconds),
+            y: Axis::new("rows/s", Scale::Linear, Unit::Count),
             series,
         }
         .svg()
     }
 
     fn page(&self, charts: &[(&'static str, String)], toml: &str) -> String {
-        let mut page = format!(
-            "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
-             content=\"width=device-width\"><title>forebay tune: {0}</title><style>{STYLE}</style>\n\
-             <h1>forebay tune: {0}</h1>\n<p>{1}; {2} workers, {3}; {4} rounds of {5} s, on {6}.</p>\n",
-            text(&self.table),
-            text(&self.workload),
-            self.workers,
-            self.mode.name(),
-            self.rounds,
-            self.seconds,
-            text(&self.disk.filesystem)
-        );
-        let notes = self.notes.iter().map(|note| format!("Note: {note}."));
-        for sentence in notes.chain(self.sentences()) {
-            page += &format!("<p>{}</p>\n", text(&sentence));
+        let notes =
+            self.notes.iter().map(|note| element("p", "warning", &format!("Note: {note}.")));
+        let done = self.heading();
+        let done = done.iter().map(|line| element("p", "muted", line));
+        let says = self.sentences();
+        let says = says.iter().map(|sentence| format!("<p>{}</p>\n", escaped(sentence)));
+        let charts: String =
+            charts.iter().map(|(name, chart)| figure(chart, caption(name))).collect();
+        let mut page: String = notes.chain(done).chain(says).collect();
+        page += &format!("<h2>Settings</h2>\n<pre>{}</pre>\n", escaped(toml));
+        page += &format!("<h2>Charts</h2>\n<div class=\"charts\">\n{charts}</div>\n");
+        page += &format!("<h2>Batch sizes</h2>\n{}", self.batch_grid().html());
+        if let Some(grid) = self.linger_grid() {
+            page += &format!("<h2>Lingers</h2>\n{}", grid.html());
         }
-        page += &format!("<pre class=\"settings\">{}</pre>\n", text(toml));
-        for (_, chart) in charts {
-            page += &format!("<figure>{chart}</figure>\n");
-        }
-        for table in [Some(self.batch_table()), self.linger_table()].into_iter().flatten() {
-            page += &format!("<pre>{}</pre>\n", text(&table));
-        }
-        page + "</html>\n"
+        page += "<h2>Circumstances</h2>\n";
+        page += &definitions(self.circumstances().into_iter());
+        page += "<footer>The same as <a href=\"tuning.json\">JSON</a>.</footer>\n";
+        document(&format!("forebay tune: {}", self.table), &page)
+    }
+
+    /// The machine and the versions.
+    fn circumstances(&self) -> Vec<(&'static str, String)> {
+        let mut facts = machine(&self.begun_at, &self.host, &self.disk);
+        facts.extend([
+            ("durability", self.synchronous.name().to_owned()),
+            ("forebay", self.forebay.clone()),
+            ("SQLite", self.sqlite.clone()),
+            ("seed", self.seed.to_string()),
+        ]);
+        facts
+    }
+}
+
+/// What one sees on a chart.
+fn caption(file: &str) -> &'static str {
+    match file {
+        "rates.svg" => "Rows committed in each second, medians of the rounds.",
+        "latency.svg" => "The same rates; the line goes from the smallest batches to the largest.",
+        _ => "From being handed over to being committed, of all rounds, at the pace of --rate.",
     }
 }
 
@@ -124,16 +135,11 @@ fn delays(points: &[LingerPoint]) -> Result<String> {
     Lines {
         title: "How old a row gets before its commit, by linger".to_owned(),
         x: Axis::new("linger", Scale::Linear, Unit::Seconds),
-        y: Axis::new("age", Scale::Log, Unit::Seconds),
+        y: Axis::new("age", Scale::Linear, Unit::Seconds),
         series: vec![
             Series::new("p50", of(&|point| point.delay.p50), Tone::Forebay, Line::Solid),
             Series::new("p99", of(&|point| point.delay.p99), Tone::Forebay, Line::Dashed),
         ],
     }
     .svg()
-}
-
-/// A text as it stands in HTML.
-fn text(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

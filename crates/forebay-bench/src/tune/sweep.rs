@@ -1,7 +1,7 @@
 //! The sweep: one batch size after the other, in rounds of changing order.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use forebay::Config;
 use forebay_trial::{Latencies, Mode};
@@ -30,8 +30,8 @@ const TRANSACTIONS: u32 = 8;
 const MAX_TIME: Duration = Duration::from_secs(2);
 /// Room on the disk that a trial begins with at the least: its log, and what it adds to tables.
 const RESERVE: u64 = 256 << 20;
-/// What a trial takes beside its time.
-pub(super) const AROUND: Duration = Duration::from_millis(60);
+/// The batch size of the trial that shows what trials take beside their time, and what it takes at the most.
+const FIRST: (usize, Duration) = (20, Duration::from_millis(50));
 
 /// What one batch size has shown, over all rounds.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -147,25 +147,45 @@ pub(super) fn rounds(
             let Setting { name, config, time } = &settings[place];
             let of = rounds * settings.len() as u32;
             tell(TuneEvent::Trial { done, of, name: name.clone() });
-            let mut contender = Contender::configured(name, config, tuner.own);
-            if plan.mode == Mode::Push {
-                contender = contender.watched();
-            }
-            let database = database(tuner.table)?;
-            let folder = tuner.table.folder();
-            has_room(free(folder), folder)?;
             let time = match (rate, trials[place].first()) {
                 (None, Some(first)) => (*time).max(transactions(first)),
                 _ => *time,
             };
-            let trial = tuner.trial(rate, time);
-            trials[place].push(trial::measure(
-                &trial, &contender, plan.mode, tuner.own, &database, tuner.stop,
-            )?);
+            trials[place].push(one(tuner, name, config, rate, time)?);
             done += 1;
         }
     }
     Ok(trials)
+}
+
+/// Runs one trial.
+fn one(
+    tuner: &Tuner<'_>,
+    name: &str,
+    config: &Config,
+    rate: Option<f64>,
+    time: Duration,
+) -> Result<Trial> {
+    let mode = tuner.plan.mode;
+    let mut contender = Contender::configured(name, config, tuner.own);
+    if mode == Mode::Push {
+        contender = contender.watched();
+    }
+    let database = database(tuner.table)?;
+    let folder = tuner.table.folder();
+    has_room(free(folder), folder)?;
+    let trial = tuner.trial(rate, time);
+    trial::measure(&trial, &contender, mode, tuner.own, &database, tuner.stop)
+}
+
+/// What a trial takes beside its time, seen by one: the database is made, a program started, and what its buffer holds
+/// at the end written.
+pub(super) fn around(tuner: &Tuner<'_>) -> Result<Duration> {
+    let (batch, most) = FIRST;
+    let time = tuner.plan.time.min(most);
+    let begun = Instant::now();
+    one(tuner, "first", &settings(tuner.table, batch), None, time)?;
+    Ok(begun.elapsed().saturating_sub(tuner.takes(time)))
 }
 
 /// Bytes that are left on the disk of a folder, as far as that can be told.
@@ -227,11 +247,10 @@ pub(super) fn run(tuner: &Tuner<'_>, tell: &mut dyn FnMut(TuneEvent)) -> Result<
         time: plan.time,
     };
     let settings: Vec<Setting> = sizes.iter().map(setting).collect();
-    let estimate = plan.time * 6 / 5 + AROUND;
     tell(TuneEvent::Begins {
         what: "batch sizes",
         settings: sizes.len(),
-        estimate: estimate * plan.rounds * sizes.len() as u32,
+        estimate: tuner.takes(plan.time) * plan.rounds * sizes.len() as u32,
     });
     let trials = rounds(tuner, &settings, plan.rounds, None, tell)?;
     sizes.iter().zip(&trials).map(|(batch, trials)| point(plan.mode, *batch, trials)).collect()

@@ -101,8 +101,8 @@ const TUNE_HELP: &str = "\
 Examples:
   Settings for 80 workers that push, and whether they hold:
     forebay tune --db app.db --table topics > forebay.toml
-    forebay bench --db app.db --table topics --contender direct \\
-        --config forebay.toml
+    forebay bench --db app.db --table topics --config forebay.toml \\
+        --contender direct,limit@400
     The file has the whole command in it, with what the settings were found with.
 
   For workers that wait for their commits, 99 of 100 for 20 ms at the most:
@@ -129,13 +129,20 @@ What is recommended:
                         --rate; with more than can be written, rows get as old as
                         the buffer is large
   max_buffer_bytes      room for a few batches; the file says how long it bridges
-  At the end the settings are tried as they are, beside the fastest batches; when
-  they come to less than nine tenths of those, larger ones are tried.
+  A rate counts as the median of itself and those of the sizes beside it. The
+  settings are then tried as they are, at full speed, beside the fastest batches
+  that keep --p99; when they come to less than nine tenths of those, larger ones
+  are tried, twice at the most. Lingers are compared with the size that is left.
   The figures go to standard error, the settings to standard output, as TOML.
+
+When nothing keeps --p99:
+  Where no batch size does, the smallest near the best rate is recommended; where
+  a batch size does and no linger, the linger with the lowest p99. The message
+  says which of them failed.
 
 Exit codes:
   0         the settings keep --p99, with --push at the pace of --rate
-  1         no settings do; those that are printed come near the best rate
+  1         no settings do; those that are printed come as near as said above
   2         wrong arguments
   3         failed; the message says why
   129, 130, 143  ended by a signal; the copy is removed";

@@ -97,9 +97,10 @@ pub(crate) fn copy(choice: &TableChoice, screen: &Screen, stop: &Stop) -> Result
         screen.line(format!("note: {note}"));
     }
     screen.line(format!(
-        "copied {} with {} rows; its database is only read",
+        "copied `{}` with {} {}; its database is only read",
         copy.table(),
-        grouped(copy.rows())
+        grouped(copy.rows()),
+        if copy.rows() == 1 { "row" } else { "rows" }
     ));
     Ok(Arc::new(copy))
 }
@@ -118,19 +119,8 @@ fn tell(screen: &Screen, event: TuneEvent) {
 
 /// The figures and what follows from them, for people.
 fn show(tuning: &Tuning, screen: &Screen) {
-    let how = match tuning.mode {
-        Mode::Push => "nobody waits for commits",
-        Mode::Await => "each waits for its own commit",
-    };
-    screen.line(format!(
-        "\n{}\n{} workers, {how}; {} rounds of {} s, on {}\n\n{}",
-        tuning.workload,
-        tuning.workers,
-        tuning.rounds,
-        tuning.seconds,
-        tuning.disk.filesystem,
-        tuning.batch_table()
-    ));
+    let heading = tuning.heading().join("\n");
+    screen.line(format!("\n{heading}\n\n{}", tuning.batch_table()));
     if let Some(table) = tuning.linger_table() {
         screen.line(table);
     }

@@ -8,7 +8,7 @@ use forebay_bench::tune::Tuning;
 use humantime::format_duration;
 
 use super::args::Tune;
-use crate::words::grouped;
+use crate::words::{count, grouped};
 
 /// What the settings are called in the command that repeats them.
 const FILE: &str = "forebay.toml";
@@ -50,7 +50,7 @@ pub(super) fn toml(tuning: &Tuning, repeat: &str) -> String {
 pub(super) fn repeat(args: &Tune, tuning: &Tuning) -> String {
     let name = |name: &str| shlex::try_quote(name).map_or_else(|_| name.to_owned(), Into::into);
     let mut command = format!(
-        "forebay bench --db {} --table {} --contender limit@{} --config {FILE} --mode {} --workers {} --keys {} \
+        "forebay bench --db {} --table {} --contender direct,limit@{} --config {FILE} --mode {} --workers {} --keys {} \
          --durability {}",
         name(&args.db.to_string_lossy()),
         name(&args.table),
@@ -87,20 +87,17 @@ fn heading(text: &mut Text, tuning: &Tuning, repeat: &str) {
     ));
     text.note(&format!("{}.", tuning.workload));
     let mut reached = format!(
-        "{} workers that {does}: {} rows/s with these settings",
-        tuning.workers,
-        grouped(tuning.rows_per_second() as u64)
+        "{} that {does}: {} rows/s with these settings at full speed",
+        count(tuning.workers.into(), "worker"),
+        whole(tuning.rows_per_second())
     );
-    let tried = &tuning.confirmed;
-    if !tried.ratio.rounds.is_empty() {
-        let _ = write!(
-            reached,
-            ", {:.2} times the fastest batches ({}) in the same round",
-            tried.ratio.median,
-            grouped(tried.beside as u64)
-        );
+    if let Some(compared) = tuning.comparison() {
+        let _ = write!(reached, ", {compared}");
     }
     text.note(&(reached + "."));
+    if let Some(shortfall) = tuning.shortfall() {
+        text.note(shortfall);
+    }
     if let Some(unmet) = &tuning.advice.unmet {
         text.note(&format!("These do NOT keep the budget: {unmet}."));
     }
@@ -121,7 +118,7 @@ fn of_linger(tuning: &Tuning) -> String {
         let _ = write!(
             told,
             " At {} rows/s 99 of 100 rows were committed within {:.1} ms.",
-            grouped(rate as u64),
+            whole(rate),
             p99 * 1e3
         );
     }
@@ -140,8 +137,13 @@ fn of_room(tuning: &Tuning) -> String {
         "Room for about {} such rows, what comes in {:.1} s at {} rows/s: so long may the database be locked.",
         grouped(rows as u64),
         rows as f64 / rate,
-        grouped(rate as u64)
+        whole(rate)
     )
+}
+
+/// A rate, rounded as everywhere.
+fn whole(rate: f64) -> String {
+    grouped(rate.round() as u64)
 }
 
 /// Lines of TOML.
