@@ -5,7 +5,8 @@ use std::time::Duration;
 use forebay_trial::Mode;
 use serde::{Deserialize, Serialize};
 
-use super::advice::{self, Choice, ENOUGH};
+use super::advice;
+use super::choice::{self, Choice, ENOUGH};
 use super::sweep::{self, BatchPoint, Setting};
 use super::{TuneEvent, Tuner};
 use crate::error::Result;
@@ -44,8 +45,8 @@ pub(super) fn run(
     tell: &mut dyn FnMut(TuneEvent),
 ) -> Result<(Choice, Vec<Confirmed>)> {
     let (mode, budget) = (tuner.plan.mode, tuner.plan.budget);
-    let among = advice::within(batches, mode, budget);
-    let beside = advice::fastest(&among).map_or(choice.batch, |point| point.batch);
+    let among = choice::within(batches, mode, budget);
+    let beside = choice::fastest(&among).map_or(choice.batch, |point| point.batch);
     let mut tried = vec![one(tuner, beside, &choice, tell)?];
     let larger = among.iter().filter(|point| point.batch > choice.batch);
     for point in larger.take(STEPS as usize) {

@@ -4,6 +4,7 @@
 //! size after the other and several rounds, tries the settings that follow, and gives them with the figures: a [`Tuning`].
 
 mod advice;
+mod choice;
 mod confirm;
 mod copy;
 mod copying;
@@ -11,6 +12,7 @@ mod fit;
 mod linger;
 mod page;
 mod plot;
+mod reasons;
 mod sample;
 mod schema;
 mod source;
@@ -229,7 +231,7 @@ pub fn tune(
     let disk = host::disk(table.folder());
     let mut batches = sweep::run(&tuner, tell)?;
     let fit = sweep::fit(plan.mode, &mut batches);
-    let choice = advice::batch(&batches, fit.as_ref(), plan.mode, plan.budget);
+    let choice = choice::batch(&batches, fit.as_ref(), plan.mode, plan.budget);
     let (choice, tried) = confirm::run(&tuner, &batches, choice, tell)?;
     let lingers = match plan.mode {
         Mode::Push => Some(linger::run(&tuner, &batches, choice.batch, tell)?),

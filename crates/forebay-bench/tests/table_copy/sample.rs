@@ -81,10 +81,7 @@ fn rows_are_inserted_without_the_key_that_sqlite_gives() {
     let sample = Connection::open(copy.folder().join("sample.db")).unwrap();
     assert_eq!(texts(&sample, "SELECT name FROM pragma_table_info('sample')"), ["v", "n"]);
     assert_eq!(copy.rows(), 1_000, "without those that were inserted to see that they can be");
-    assert_eq!(
-        copy.description(),
-        "400 of the 1,000 copied rows of `t`, inserted over and over"
-    );
+    assert_eq!(copy.description(), "400 of the 1,000 copied rows of `t`, inserted over and over");
     let few = Database::with("WAL", "CREATE TABLE t(a, b); INSERT INTO t VALUES (1, 2)");
     let copy = few.copy_of("t", Writing::Insert).unwrap();
     assert_eq!(copy.rows(), 1);

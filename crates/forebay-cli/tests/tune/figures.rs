@@ -44,11 +44,7 @@ fn settings_for_workers_that_wait_are_printed_and_say_which_trigger_fires() {
         (config.linger, config.durability),
         (Config::default().linger, forebay::Durability::Full)
     );
-    assert!(
-        ran.errors.contains(" cannot fill with 4 workers that wait"),
-        "{}",
-        ran.errors
-    );
+    assert!(ran.errors.contains(" cannot fill with 4 workers that wait"), "{}", ran.errors);
     assert!(ran.errors.contains("Linger does not matter where all wait"), "{}", ran.errors);
 }
 
@@ -76,8 +72,7 @@ fn rows_are_inserted_where_there_is_no_key() {
     let ran = folder
         .run(&format!("forebay tune --db app.db --table log --insert {SHORT} --p99 1h"))
         .exits(0);
-    for told in
-        ["copied `log` with 1 row;", "the only copied row of `log`, inserted over and over"]
+    for told in ["copied `log` with 1 row;", "the only copied row of `log`, inserted over and over"]
     {
         assert!(ran.errors.contains(told), "{told:?} is not in {}", ran.errors);
     }
