@@ -33,23 +33,23 @@ pub(super) fn linger(
     transaction_seconds: f64,
     budget: f64,
 ) -> (Duration, Option<String>) {
-    let keeps = |point: &&LingerPoint| {
-        let seen = point.delay.p99.is_some_and(|seconds| seconds <= budget);
-        seen && point.linger_seconds + transaction_seconds <= budget
+    // Where fewer rows come than here, no batch is full before the linger is over.
+    let age = |point: &LingerPoint| {
+        point.delay.p99.map(|p99| p99.max(point.linger_seconds + transaction_seconds))
     };
+    let keeps = |point: &&LingerPoint| age(point).is_some_and(|age| age <= budget);
     if let Some(point) = lingers.points.iter().rev().find(keeps) {
         return (Duration::from_secs_f64(point.linger_seconds), None);
     }
-    let delays =
-        lingers.points.iter().filter_map(|point| Some((point.delay.p99?, point.linger_seconds)));
-    match delays.min_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((delay, linger)) => {
+    let ages = lingers.points.iter().filter_map(|point| Some((age(point)?, point.linger_seconds)));
+    match ages.min_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((age, linger)) => {
             let why = format!(
-                "batches of {} are fast enough, but no linger has 99 of 100 rows committed within {}: at best it is {}, \
-                 with a linger of {}, which the settings have",
+                "batches of {} are fast enough, but no linger has 99 of 100 rows committed within {}, however few come: at \
+                 best it is {}, with a linger of {}, which the settings have",
                 grouped(lingers.batch as f64),
                 time(budget),
-                time(delay),
+                time(age),
                 time(linger)
             );
             (Duration::from_secs_f64(linger), Some(why))
@@ -147,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn where_no_linger_keeps_the_budget_the_one_with_the_lowest_p99_is_chosen() {
-        let seen = lingers(&[(0, 13.0, 0), (1, 1.8, 0), (10, 11.0, 0)]);
+    fn where_no_linger_keeps_the_budget_the_one_that_comes_nearest_is_chosen() {
+        let seen = lingers(&[(0, 13.0, 0), (1, 1.8, 0), (10, 1.5, 99)]);
         let (linger, why) = linger(&seen, 1e-4, 1e-3);
         assert_eq!(linger, Duration::from_millis(1));
         assert_eq!(
             why.unwrap(),
-            "batches of 400 are fast enough, but no linger has 99 of 100 rows committed within 1 ms: at best it is 1.8 ms, \
-             with a linger of 1 ms, which the settings have"
+            "batches of 400 are fast enough, but no linger has 99 of 100 rows committed within 1 ms, however few come: at \
+             best it is 1.8 ms, with a linger of 1 ms, which the settings have"
         );
     }
 

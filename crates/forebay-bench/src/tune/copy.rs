@@ -54,9 +54,9 @@ pub struct TableCopy {
     pub(crate) target: Target,
     pub(crate) writing: Writing,
     /// Rows of the user's table that were copied.
-    copied: u64,
+    rows: u64,
     /// Rows in the copy, with those that were written to see that they can be.
-    pub(crate) rows: u64,
+    pub(crate) filled: u64,
     /// Rows that are written.
     pub(crate) keys: u64,
     /// What one of them takes, on average.
@@ -103,7 +103,7 @@ impl TableCopy {
         notes.extend(of_sample);
         notes.extend(elsewhere(name, folder.path()));
         let failed = |error: &dyn std::fmt::Display| Error::of_file("finish", &database, error);
-        let rows = count(&to, &table.name).map_err(|error| failed(&error))?;
+        let filled = count(&to, &table.name).map_err(|error| failed(&error))?;
         to.close().map_err(|(_, error)| failed(&error))?;
         // What is written back to the disk later would be in the way of the first trials.
         let file = File::open(&database).and_then(|file| file.sync_all().map(|()| file));
@@ -114,8 +114,8 @@ impl TableCopy {
             database,
             target,
             writing: choice.writing,
-            copied,
-            rows,
+            rows: copied,
+            filled,
             keys,
             row_bytes,
             largest,
@@ -136,7 +136,7 @@ impl TableCopy {
 
     /// Rows of the table that were copied.
     pub fn rows(&self) -> u64 {
-        self.copied
+        self.rows
     }
 
     /// What a user must know of it, in sentences.
@@ -147,7 +147,7 @@ impl TableCopy {
     /// What is written, in words.
     pub fn description(&self) -> String {
         let keys = grouped(self.keys as f64);
-        let rows = match self.copied {
+        let rows = match self.rows {
             0 => counted(self.keys, "made-up row"),
             1 => "the only copied row".to_owned(),
             copied => format!("{keys} of the {} copied rows", grouped(copied as f64)),
@@ -175,8 +175,8 @@ impl TableCopy {
     /// Rows that must be in the table when so many have been acknowledged.
     pub(crate) fn rows_after(&self, acknowledged: u64) -> u64 {
         match self.writing {
-            Writing::Upsert => self.rows,
-            Writing::Insert => self.rows + acknowledged,
+            Writing::Upsert => self.filled,
+            Writing::Insert => self.filled + acknowledged,
         }
     }
 

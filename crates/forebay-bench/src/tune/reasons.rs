@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use super::choice::{self, ENOUGH};
-use super::{BatchPoint, Fit, Tuning};
+use super::{BatchPoint, Confirmed, Fit, Tuning};
 use crate::report::units::{grouped, time};
 
 /// What is said of settings that came to less than nine tenths of the fastest after all tries.
-const FELL_SHORT: &str = "They fell short of nine tenths: the machine was busy, or the disk changed; run tune again on a quiet machine.";
+const FELL_SHORT: &str = "They fell short of nine tenths: the machine was busy, the disk changed, or trials were too short for \
+                          so large a buffer; run tune again on a quiet machine, or with longer --seconds.";
 
 impl Tuning {
     pub(super) fn knee(&self) -> Option<String> {
@@ -72,10 +73,9 @@ impl Tuning {
         let size = |batch: usize| grouped(batch as f64);
         let steps = self.tried.windows(2).map(|two| {
             format!(
-                "Batches of {} came to {:.2} times batches of {} when they were tried as they are, so {} were tried.",
+                "Batches of {} came to {} when they were tried as they are, so {} were tried.",
                 size(two[0].batch),
-                two[0].ratio.median,
-                size(two[0].beside),
+                ratio(&two[0]),
                 size(two[1].batch)
             )
         });
@@ -129,17 +129,25 @@ impl Tuning {
     /// What the settings came to beside the fastest batches, in words, where both were seen.
     pub fn comparison(&self) -> Option<String> {
         let tried = Some(&self.confirmed).filter(|tried| !tried.ratio.rounds.is_empty())?;
-        let (_, bound) = self.among();
-        Some(format!(
-            "{:.2} times batches of {} in the same round, the fastest{bound}",
-            tried.ratio.median,
-            grouped(tried.beside as f64)
-        ))
+        let fastest = match tried.batch == tried.beside {
+            true => String::new(),
+            false => format!(", the fastest{}", self.among().1),
+        };
+        Some(format!("{} in the same round{fastest}", ratio(tried)))
     }
 
     /// What to know of settings that did not come near the fastest batches.
     pub fn shortfall(&self) -> Option<&'static str> {
         self.confirmed.falls_short().then_some(FELL_SHORT)
+    }
+}
+
+/// What settings came to beside the fastest batches, for which a trial of the sweep has a buffer of its own.
+fn ratio(tried: &Confirmed) -> String {
+    let ratio = tried.ratio.median;
+    match tried.batch == tried.beside {
+        true => format!("{ratio:.2} times the same batches with the sweep's small buffer"),
+        false => format!("{ratio:.2} times batches of {}", grouped(tried.beside as f64)),
     }
 }
 
@@ -168,7 +176,7 @@ mod tests {
     use super::*;
     use crate::results::{Disk, Host};
     use crate::spread::Spread;
-    use crate::tune::{Advice, Confirmed};
+    use crate::tune::Advice;
 
     /// A tuning whose batches of 100, 200, 400, 1,000 and 2,000 came to these rates in as many microseconds each.
     fn tuning(rates: [f64; 5]) -> Tuning {
@@ -262,6 +270,15 @@ mod tests {
                 .ends_with("Those came to 0.70, and batches of 400 came nearest.")
         );
         assert!(back.shortfall().unwrap().contains("run tune again on a quiet machine"));
+    }
+
+    #[test]
+    fn the_fastest_batches_are_not_compared_with_themselves() {
+        let tuning = tried([50.0, 60.0, 65.0, 70.0, 100.0], &[(2_000, 0.95)]);
+        assert_eq!(
+            tuning.comparison().unwrap(),
+            "0.95 times the same batches with the sweep's small buffer in the same round"
+        );
     }
 
     #[test]

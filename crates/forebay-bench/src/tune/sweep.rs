@@ -226,7 +226,7 @@ fn database(table: &TableCopy) -> Result<PathBuf> {
 
 /// Looks whether the copy is sound after all trials.
 pub(super) fn verify(table: &TableCopy) -> Result<()> {
-    match verify_count(&table.database, table.table(), table.rows)? {
+    match verify_count(&table.database, table.table(), table.filled)? {
         Some(wrong) => {
             Err(Error::new(format!("the figures mean nothing: after the trials {wrong}")))
         }

@@ -137,8 +137,8 @@ What is recommended:
 
 When nothing keeps --p99:
   Where no batch size does, the smallest near the best rate is recommended; where
-  a batch size does and no linger, the linger with the lowest p99. The message
-  says which of them failed.
+  a batch size does and no linger, the linger that comes nearest. The message says
+  which of them failed.
 
 Exit codes:
   0         the settings keep --p99, with --push at the pace of --rate
