@@ -244,6 +244,11 @@ fn large(id: i64) -> (i64, String) {
     (id, "x".repeat(960))
 }
 
+/// Two of these fit the open segment of a [`tiny`] buffer, but none fits beside a [`large`] one.
+fn medium(id: i64) -> (i64, String) {
+    (id, "x".repeat(840))
+}
+
 fn spawn(run: impl FnOnce() + 'static) -> thread::JoinHandle<()> {
     thread::spawn(run)
 }
@@ -667,6 +672,23 @@ fn a_push_into_the_full_buffer_goes_on_when_the_writer_has_taken_the_rows() {
         pusher.join().unwrap();
         assert!(buffer.stats().full >= 1);
         assert!(log.ids().contains(&1));
+        loom::stop_exploring();
+        buffer.close().unwrap();
+        assert_eq!(log.sorted_ids(), [1, 2, 3]);
+    });
+}
+
+#[test]
+fn of_two_that_wait_for_room_which_there_is_for_both_one_wakes_the_other() {
+    check(|| {
+        let log = Log::default();
+        let (buffer, rows) = log.buffer(tiny(), []);
+        rows.push(&large(1)).unwrap();
+        loom::explore();
+        let other = rows.clone();
+        let pusher = spawn(move || other.push(&medium(2)).unwrap());
+        rows.push(&medium(3)).unwrap();
+        pusher.join().unwrap();
         loom::stop_exploring();
         buffer.close().unwrap();
         assert_eq!(log.sorted_ids(), [1, 2, 3]);

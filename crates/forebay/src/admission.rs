@@ -58,7 +58,13 @@ impl Future for Admission<'_> {
 impl Drop for Admission<'_> {
     fn drop(&mut self) {
         if self.ticket.is_some() && self.shared.check_process().is_ok() {
-            self.shared.lock().room.leave(self.ticket);
+            let mut state = self.shared.lock();
+            if !state.room.leave(self.ticket) {
+                // It was this one's turn, and it has taken it or gives it up.
+                let next = state.next_for_room();
+                drop(state);
+                next.wake();
+            }
         }
     }
 }

@@ -31,8 +31,11 @@ use crate::signals::Signals;
 use crate::sink::{Sink, SinkError};
 use crate::stats::Stats;
 use crate::sync::{self, Condvar, Mutex, MutexGuard};
-use crate::wait::{self, WaitList};
+use crate::wait::{self, WaitList, Woken};
 use crate::writer::Worker;
+
+/// Threads that are woken at once when there is room again. One in a model, so that it shows what the next needs.
+const AT_ONCE: usize = if cfg!(forebay_loom) { 1 } else { 2 };
 
 /// What handles, receipts and the writer share.
 pub(crate) struct Shared {
@@ -459,7 +462,8 @@ impl Shared {
         state.sleep = Sleep::Awake;
     }
 
-    /// Makes the open segment the one in flight and lets everyone in who found no room.
+    /// Makes the open segment the one in flight and wakes those who found no room. Of many threads the first few,
+    /// each of which wakes the next: a thread costs microseconds to wake, and there may be hundreds.
     fn swap(&self, mut state: MutexGuard<'_, State>, trigger: Trigger) {
         let mut empty =
             state.spare.take().expect("the other segment is spare when none is in flight");
@@ -468,7 +472,7 @@ impl Shared {
         state.in_flight = Some(InFlight::new(full));
         (state.pressed, state.awaited, state.flushing) = (false, false, false);
         state.stats.triggers.count(trigger);
-        let blocked = state.room.all();
+        let blocked = state.room.first(AT_ONCE);
         drop(state);
         blocked.wake();
     }
@@ -513,6 +517,12 @@ impl State {
     /// A producer found no room: what is there is due. Returns whether that is news.
     pub(crate) fn press(&mut self) -> bool {
         !std::mem::replace(&mut self.pressed, true)
+    }
+
+    /// The next thread that waits for room, if there is some as far as anybody knows. Who has had a turn, or gives
+    /// it up, wakes it.
+    pub(crate) fn next_for_room(&mut self) -> Woken {
+        self.room.first(usize::from(!self.pressed))
     }
 
     fn gathered(&self) -> Gathered {

@@ -24,6 +24,8 @@ struct Waiter {
     ticket: u64,
     until: u64,
     waker: Waker,
+    /// A thread in [`block_on`], which will look when it is woken. Of a task nobody knows that.
+    is_thread: bool,
 }
 
 impl WaitList {
@@ -36,18 +38,18 @@ impl WaitList {
             waiter.waker.clone_from(waker);
             return;
         }
-        *ticket = Some(self.next_ticket);
-        self.waiting.push(Waiter { ticket: self.next_ticket, until, waker: waker.clone() });
-        self.next_ticket += 1;
+        // Whoever was woken in vain has waited longest.
+        let place = if ticket.is_some() { 0 } else { self.waiting.len() };
+        let ticket = *ticket.get_or_insert(self.next_ticket);
+        self.next_ticket = self.next_ticket.max(ticket + 1);
+        let (waker, is_thread) = (waker.clone(), is_own(waker));
+        self.waiting.insert(place, Waiter { ticket, until, waker, is_thread });
     }
 
-    /// Gives up a place, if it is still there.
-    pub(crate) fn leave(&mut self, ticket: Option<u64>) {
-        if let Some(index) =
-            ticket.and_then(|ticket| self.waiting.iter().position(|w| w.ticket == ticket))
-        {
-            self.waiting.swap_remove(index);
-        }
+    /// Gives up a place. False when it was not there any more: whoever had it has been woken.
+    pub(crate) fn leave(&mut self, ticket: Option<u64>) -> bool {
+        let index = ticket.and_then(|ticket| self.waiting.iter().position(|w| w.ticket == ticket));
+        index.map(|index| self.waiting.remove(index)).is_some()
     }
 
     /// Takes out everyone who waits for `reached` or less; the caller wakes them, outside its lock.
@@ -58,6 +60,16 @@ impl WaitList {
                 .map(|waiter| waiter.waker)
                 .collect(),
         )
+    }
+
+    /// Takes out all tasks, and of the threads so many that have waited longest.
+    pub(crate) fn first(&mut self, mut threads: usize) -> Woken {
+        let is_due = |waiter: &mut Waiter| {
+            let is_due = !waiter.is_thread || threads > 0;
+            threads -= usize::from(waiter.is_thread && is_due);
+            is_due
+        };
+        Woken(self.waiting.extract_if(.., is_due).map(|waiter| waiter.waker).collect())
     }
 
     /// Takes out everyone.
@@ -147,10 +159,16 @@ pub(crate) fn holds_sink_of(buffer: usize) -> bool {
     HELD.try_with(|held| held.borrow().contains(&buffer)).unwrap_or(false)
 }
 
+/// Whether a waker is that of the calling thread in [`block_on`].
+fn is_own(waker: &Waker) -> bool {
+    PARKER
+        .try_with(|parker| std::ptr::eq(waker.data().cast(), Arc::as_ptr(parker)))
+        .unwrap_or(false)
+}
+
 /// Notes that an executor polls this crate's futures on the calling thread.
 pub(crate) fn note_executor(waker: &Waker) {
-    let ours = PARKER.try_with(|parker| std::ptr::eq(waker.data().cast(), Arc::as_ptr(parker)));
-    if let Ok(false) = ours {
+    if !is_own(waker) {
         let _ = POLLED.try_with(|polled| polled.set(true));
     }
 }
