@@ -5,6 +5,7 @@
 //! collect the names, and the producer looks for the shape that has them.
 
 use std::fmt::{self, Display, Write as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::ser::{self, Impossible, Serialize, Serializer};
 
@@ -96,14 +97,58 @@ impl Names {
     }
 }
 
+/// The names of a shape's fields, to compare those of a row with.
+///
+/// A struct's names are constants. The address at which one was found to be the field's name is kept: a
+/// constant with this address and length is the same text, and need not be compared again.
+#[derive(Debug, Default)]
+pub(crate) struct Expected {
+    names: Vec<String>,
+    /// Zero where nothing is known.
+    addresses: Vec<AtomicUsize>,
+}
+
+impl Expected {
+    pub(crate) fn new(names: Vec<String>) -> Self {
+        let addresses = names.iter().map(|_| AtomicUsize::new(0)).collect();
+        Self { names, addresses }
+    }
+
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    #[inline]
+    fn is(&self, position: usize, name: &str) -> bool {
+        self.names.get(position).is_some_and(|expected| expected == name)
+    }
+
+    #[inline]
+    fn is_constant(&self, position: usize, name: &'static str) -> bool {
+        let (Some(expected), Some(known)) =
+            (self.names.get(position), self.addresses.get(position))
+        else {
+            return false;
+        };
+        let address = name.as_ptr().addr();
+        if known.load(Ordering::Relaxed) == address && expected.len() == name.len() {
+            return true;
+        }
+        let is_same = expected == name;
+        if is_same {
+            known.store(address, Ordering::Relaxed);
+        }
+        is_same
+    }
+}
+
 /// Encodes one row's values behind what `bytes` holds already.
 pub(crate) struct Encoder<'a> {
     bytes: &'a mut Vec<u8>,
     names: &'a mut Names,
     key: &'a mut String,
-    expected: &'a [String],
+    expected: Option<&'a Expected>,
     count: usize,
-    as_expected: bool,
     nested: bool,
 }
 
@@ -114,19 +159,10 @@ impl<'a> Encoder<'a> {
         bytes: &'a mut Vec<u8>,
         names: &'a mut Names,
         key: &'a mut String,
-        expected: Option<&'a [String]>,
+        expected: Option<&'a Expected>,
     ) -> Self {
         names.clear();
-        let as_expected = expected.is_some();
-        Self {
-            bytes,
-            names,
-            key,
-            expected: expected.unwrap_or_default(),
-            count: 0,
-            as_expected,
-            nested: false,
-        }
+        Self { bytes, names, key, expected, count: 0, nested: false }
     }
 
     /// Encodes `row` and says which fields it has.
@@ -134,12 +170,16 @@ impl<'a> Encoder<'a> {
         row.serialize(RowSerializer(&mut self))
     }
 
-    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Refusal> {
-        if self.as_expected && self.expected.get(self.count).is_none_or(|expected| expected != name)
-        {
+    /// A field, which has the name that is expected here or another.
+    #[inline]
+    fn field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &str,
+        is_expected: impl FnOnce(&Expected, usize) -> bool,
+        value: &T,
+    ) -> Result<(), Refusal> {
+        if !self.expected.is_some_and(|expected| is_expected(expected, self.count)) {
             self.write_names_down();
-        }
-        if !self.as_expected {
             self.names.push(name);
         }
         self.count += 1;
@@ -168,22 +208,22 @@ impl<'a> Encoder<'a> {
         }
     }
 
+    /// From now on the names are noted; those before were as expected.
     #[cold]
     fn write_names_down(&mut self) {
-        self.as_expected = false;
-        for name in &self.expected[..self.count] {
-            self.names.push(name);
+        if let Some(expected) = self.expected.take() {
+            for name in &expected.names[..self.count] {
+                self.names.push(name);
+            }
         }
     }
 
     #[inline]
     fn named(&mut self) -> Result<Fields, Refusal> {
-        if self.as_expected && self.count == self.expected.len() {
+        if self.expected.is_some_and(|expected| expected.names.len() == self.count) {
             return Ok(Fields::Expected);
         }
-        if self.as_expected {
-            self.write_names_down();
-        }
+        self.write_names_down();
         Ok(Fields::Named)
     }
 }
@@ -305,7 +345,8 @@ impl ser::SerializeStruct for RowSerializer<'_, '_> {
         name: &'static str,
         value: &T,
     ) -> Result<(), Refusal> {
-        self.0.field(name, value)
+        let is_expected = |expected: &Expected, at: usize| expected.is_constant(at, name);
+        self.0.field(name, is_expected, value)
     }
 
     fn end(self) -> Result<Fields, Refusal> {
@@ -324,7 +365,8 @@ impl ser::SerializeMap for RowSerializer<'_, '_> {
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refusal> {
         let key = std::mem::take(self.0.key);
-        let outcome = self.0.field(&key, value);
+        let is_expected = |expected: &Expected, at: usize| expected.is(at, &key);
+        let outcome = self.0.field(&key, is_expected, value);
         *self.0.key = key;
         outcome
     }

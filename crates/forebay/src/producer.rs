@@ -235,7 +235,7 @@ impl Producer {
         patient: Patient,
     ) -> Result<u16> {
         let guess = self.stream.guess();
-        let expected = guess.map(|shape| shape.names());
+        let expected = guess.map(|shape| shape.expected());
         let Scratch { bytes, names, key, .. } = scratch;
         let fields = Encoder::new(bytes, names, key, expected)
             .encode(row)

@@ -7,7 +7,7 @@ use std::panic::RefUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use crate::encode::{Fields, Names};
+use crate::encode::{Expected, Fields, Names};
 use crate::error::{Error, ErrorKind, Result};
 use crate::fit::Fit;
 use crate::row::{ValueRef, Values};
@@ -119,7 +119,7 @@ pub(crate) fn shortened(sql: &str) -> String {
 pub struct Shape {
     id: u16,
     target: Arc<Target>,
-    fields: Vec<String>,
+    fields: Expected,
     positional: bool,
     columns: Vec<String>,
     parameters: Vec<usize>,
@@ -169,7 +169,12 @@ impl Shape {
     /// The names under which the values came: the fields, or the columns for a tuple.
     #[inline]
     pub(crate) fn names(&self) -> &[String] {
-        if self.positional { &self.columns } else { &self.fields }
+        if self.positional { &self.columns } else { self.fields.names() }
+    }
+
+    /// The names that a row of it has, unless it is a tuple.
+    pub(crate) fn expected(&self) -> &Expected {
+        &self.fields
     }
 
     /// Whether its rows would be written the same way.
@@ -188,9 +193,9 @@ impl Shape {
             Fields::Expected => false,
             Fields::Named => {
                 !self.positional
-                    && self.fields.len() == names.len()
-                    && names.iter().all(|name| self.fields.iter().any(|field| field == name))
-                    && self.fields.iter().all(|field| names.iter().any(|name| name == field))
+                    && self.names().len() == names.len()
+                    && names.iter().all(|name| self.names().iter().any(|field| field == name))
+                    && self.names().iter().all(|field| names.iter().any(|name| name == field))
             }
         }
     }
@@ -316,7 +321,11 @@ impl Stream {
         let shape = shapes.add(|id| Shape {
             id,
             target: Arc::clone(&self.target),
-            fields: if positional { Vec::new() } else { names.iter().map(str::to_owned).collect() },
+            fields: if positional {
+                Expected::default()
+            } else {
+                Expected::new(names.iter().map(str::to_owned).collect())
+            },
             positional,
             columns: fit.columns,
             parameters: fit.parameters,
@@ -344,7 +353,7 @@ impl Stream {
         *place = Arc::new(Place::Table(info));
         for shape in self.shapes.iter().map_while(OnceLock::get) {
             let mut names = Names::default();
-            shape.fields.iter().for_each(|name| names.push(name));
+            shape.fields.names().iter().for_each(|name| names.push(name));
             let fields = if shape.positional {
                 Fields::Positional(shape.columns.len())
             } else {
