@@ -32,6 +32,8 @@ pub struct Plan {
     pub workers: u32,
     /// As what.
     pub kind: WorkerKind,
+    /// In how many processes, as threads, where they are processes; `None` for one each.
+    pub processes: Option<u32>,
     /// What a commit survives.
     pub synchronous: Synchronous,
     /// Rows in each second that all mean to write; `None` for as many as they can.
@@ -58,6 +60,12 @@ impl Plan {
     /// Naming what is wrong, by the argument of `forebay bench`, and what it must be.
     pub fn check(&self) -> Result<()> {
         check_trials(self.workers, self.kind, self.rounds, self.time, self.rate)?;
+        let (workers, processes) = (self.workers, self.processes.unwrap_or(self.workers));
+        if processes == 0 || !workers.is_multiple_of(processes) {
+            return Err(Error::of_arguments(format!(
+                "--processes {processes}: {workers} workers cannot be spread evenly over them"
+            )));
+        }
         let seconds = self.time.as_secs_f64();
         if let Some(rate) = self.rate.filter(|rate| rate * seconds < LEAST_ROWS) {
             let rows = rate * seconds;
@@ -115,6 +123,14 @@ impl Plan {
     /// cache and log (of pages of 4 KiB).
     pub fn equalized(&self, config: Config) -> Config {
         contenders::equalized(config, &self.settings("wal"), 4_096)
+    }
+
+    /// How many workers run in one process.
+    pub(crate) fn workers_in_one(&self) -> u32 {
+        match self.kind {
+            WorkerKind::Processes => self.workers / self.processes.unwrap_or(self.workers).max(1),
+            WorkerKind::Threads | WorkerKind::Tasks => self.workers,
+        }
     }
 
     /// What a contender is asked for.
@@ -188,13 +204,16 @@ mod tests {
             plan.check().map_err(|error| error.to_string())
         };
         assert_eq!(said(|_| ()), Ok(()));
-        let cases: [(&str, Change); 9] = [
+        let cases: [(&str, Change); 10] = [
             ("--workers 0: there must be at least one", |plan| plan.workers = 0),
             ("--workers 10001: as threads there can be at most 10000", |plan| {
                 plan.workers = 10_001;
             }),
             ("--workers 1001: as processes there can be at most 1000", |plan| {
                 (plan.workers, plan.kind) = (1_001, WorkerKind::Processes);
+            }),
+            ("--processes 7: 80 workers cannot be spread evenly over them", |plan| {
+                plan.processes = Some(7);
             }),
             ("--rounds 0: there must be at least one", |plan| plan.rounds = 0),
             ("--seconds 0: it must be more than 0 and at most 3600", |plan| {

@@ -136,6 +136,7 @@ fn results(
         workload: plan.workload.facts(plan.row, plan.workers),
         workers: plan.workers,
         worker_kind: plan.kind,
+        processes: plan.workers / plan.workers_in_one(),
         rate: plan.rate,
         rounds,
         rounds_planned: plan.rounds,

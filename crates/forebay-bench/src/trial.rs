@@ -71,7 +71,7 @@ pub(crate) fn measure(
     let database = database.to_owned();
     let request = plan.request(contender, mode, database);
     let errors = Errors::new()?;
-    let mut writers = start(&contender.program, &request, &errors, stop)?;
+    let mut writers = start(&contender.program, &request, plan.workers_in_one(), &errors, stop)?;
     let mut readers = start_readers(plan, own, &request, &errors, stop)?;
     for program in writers.iter_mut().chain(&mut readers) {
         program.ready()?;
@@ -97,22 +97,23 @@ pub(crate) fn measure(
     Ok(Trial { rate, outcome, reads, void })
 }
 
-/// Starts as many programs as the workers need: one for all, or one for each.
+/// Starts as many programs as the workers need: one for all, or one for so many of them.
 fn start(
     program: &Program,
     request: &Request,
+    in_one: u32,
     errors: &Errors,
     stop: &Stop,
 ) -> Result<Vec<Running>> {
     if request.workers.kind != WorkerKind::Processes {
         return Ok(vec![Running::start(program, request, errors, stop)?]);
     }
-    let one = |first| {
+    let some = |first| {
         let mut request = request.clone();
-        request.workers = Workers { first, count: 1, ..request.workers };
+        request.workers = Workers { first, count: in_one, ..request.workers };
         Running::start(program, &request, errors, stop)
     };
-    (0..request.workers.total).map(one).collect()
+    (0..request.workers.total).step_by(in_one as usize).map(some).collect()
 }
 
 /// Those who query meanwhile, if the workload has them: a process of their own beside every contender.

@@ -22,10 +22,13 @@ fn work(results: &Results) -> String {
         format!(" to write {} rows/s together", units::grouped(rate))
     });
     let kind = match (results.workers, results.worker_kind) {
-        (1, WorkerKind::Threads) => "thread",
-        (1, WorkerKind::Tasks) => "task",
-        (1, WorkerKind::Processes) => "process",
-        (_, kind) => kind.name(),
+        (1, WorkerKind::Threads) => "thread".to_owned(),
+        (1, WorkerKind::Tasks) => "task".to_owned(),
+        (1, WorkerKind::Processes) => "process".to_owned(),
+        (workers, WorkerKind::Processes) if results.processes < workers => {
+            format!("threads in {} processes", results.processes)
+        }
+        (_, kind) => kind.name().to_owned(),
     };
     format!(
         "{}: {}{fat}; {} {kind}{rate}; {} of {} for each contender",
@@ -132,6 +135,7 @@ mod tests {
         let mut results = results();
         results.workers = 1;
         results.worker_kind = WorkerKind::Processes;
+        results.processes = 1;
         results.rate = Some(2_000.0);
         results.workload.status_bytes = 1_024;
         results.rounds = 2;

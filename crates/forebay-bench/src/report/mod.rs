@@ -75,6 +75,7 @@ pub(crate) mod tests {
             modes: vec![Mode::Push, Mode::Await],
             workers: 80,
             kind: WorkerKind::Threads,
+            processes: None,
             synchronous: Synchronous::Normal,
             rate: None,
             rounds: 3,

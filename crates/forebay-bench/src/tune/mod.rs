@@ -193,6 +193,7 @@ impl Tuner<'_> {
             modes: vec![plan.mode],
             workers: rate.map_or(plan.workers, |_| plan.workers.min(PACED)),
             kind: WorkerKind::Threads,
+            processes: None,
             synchronous: plan.synchronous,
             rate,
             rounds: plan.rounds,

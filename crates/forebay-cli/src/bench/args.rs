@@ -50,6 +50,10 @@ pub struct Bench {
     #[arg(long = "as", value_name = "KIND", default_value = "threads")]
     pub kind: Kind,
 
+    /// Spread the workers over so many processes, as threads of each
+    #[arg(long, value_name = "N", conflicts_with = "kind")]
+    pub processes: Option<u32>,
+
     /// Rows with a text of 1 KiB instead of a word
     #[arg(long)]
     pub fat: bool,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use forebay::Config;
 use forebay_bench::tune::{TableChoice, Writing};
-use forebay_bench::{Contender, Mode, Plan, Program, RowKind, RowSize, Stop, Workload};
+use forebay_bench::{Contender, Mode, Plan, Program, RowKind, RowSize, Stop, WorkerKind, Workload};
 
 use super::args::Bench;
 use super::configured;
@@ -57,7 +57,8 @@ impl<'a> Draft<'a> {
             row,
             modes: args.mode.map_or_else(|| modes.to_vec(), |mode| vec![mode.into()]),
             workers: args.workers,
-            kind: args.kind.into(),
+            kind: args.processes.map_or_else(|| args.kind.into(), |_| WorkerKind::Processes),
+            processes: args.processes,
             synchronous: args.durability.into(),
             rate: args.rate,
             rounds: args.rounds.unwrap_or(rounds),
