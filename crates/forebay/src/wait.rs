@@ -36,6 +36,7 @@ impl WaitList {
             ticket.and_then(|ticket| self.waiting.iter_mut().find(|w| w.ticket == ticket))
         {
             waiter.waker.clone_from(waker);
+            waiter.is_thread = is_own(waker);
             return;
         }
         // Whoever was woken in vain has waited longest.
