@@ -661,34 +661,27 @@ fn a_flush_against_a_close_without_patience_returns_when_all_is_decided() {
 
 #[test]
 fn a_push_into_the_full_buffer_goes_on_when_the_writer_has_taken_the_rows() {
-    check(|| {
-        let log = Log::default();
-        let (buffer, rows) = log.buffer(tiny(), []);
-        rows.push(&large(1)).unwrap();
-        loom::explore();
-        let other = rows.clone();
-        let pusher = spawn(move || other.push(&large(2)).unwrap());
-        rows.push(&large(3)).unwrap();
-        pusher.join().unwrap();
-        assert!(buffer.stats().full >= 1);
-        assert!(log.ids().contains(&1));
-        loom::stop_exploring();
-        buffer.close().unwrap();
-        assert_eq!(log.sorted_ids(), [1, 2, 3]);
-    });
+    // There is room for one of them at a time, and so for the second when the first row has been written.
+    two_wait_for_room(large, |log| assert!(log.ids().contains(&1)));
 }
 
 #[test]
 fn of_two_that_wait_for_room_which_there_is_for_both_one_wakes_the_other() {
-    check(|| {
+    two_wait_for_room(medium, |_| ());
+}
+
+fn two_wait_for_room(row: fn(i64) -> (i64, String), look_when_both_are_in: fn(&Log)) {
+    check(move || {
         let log = Log::default();
         let (buffer, rows) = log.buffer(tiny(), []);
         rows.push(&large(1)).unwrap();
         loom::explore();
         let other = rows.clone();
-        let pusher = spawn(move || other.push(&medium(2)).unwrap());
-        rows.push(&medium(3)).unwrap();
+        let pusher = spawn(move || other.push(&row(2)).unwrap());
+        rows.push(&row(3)).unwrap();
         pusher.join().unwrap();
+        assert!(buffer.stats().full >= 1);
+        look_when_both_are_in(&log);
         loom::stop_exploring();
         buffer.close().unwrap();
         assert_eq!(log.sorted_ids(), [1, 2, 3]);

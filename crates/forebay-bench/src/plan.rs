@@ -59,22 +59,22 @@ impl Plan {
     ///
     /// Naming what is wrong, by the argument of `forebay bench`, and what it must be.
     pub fn check(&self) -> Result<()> {
+        let wrong = |message: String| Err(Error::of_arguments(message));
         check_trials(self.workers, self.kind, self.rounds, self.time, self.rate)?;
         let (workers, processes) = (self.workers, self.processes.unwrap_or(self.workers));
         if processes == 0 || !workers.is_multiple_of(processes) {
-            return Err(Error::of_arguments(format!(
+            return wrong(format!(
                 "--processes {processes}: {workers} workers cannot be spread evenly over them"
-            )));
+            ));
         }
         let seconds = self.time.as_secs_f64();
         if let Some(rate) = self.rate.filter(|rate| rate * seconds < LEAST_ROWS) {
             let rows = rate * seconds;
-            return Err(Error::of_arguments(format!(
+            return wrong(format!(
                 "--rate {rate}: that is {rows:.1} rows in a trial of {seconds} seconds, which tells nothing: raise it, or --seconds, \
                  to {LEAST_ROWS} rows"
-            )));
+            ));
         }
-        let wrong = |message: String| Err(Error::of_arguments(message));
         if self.contenders.is_empty() {
             return wrong("nobody takes part: name a contender".to_owned());
         }

@@ -56,7 +56,6 @@ pub struct Results {
     /// What they were; a contender that can only be another says so in its figures.
     pub worker_kind: WorkerKind,
     /// In how many processes those of one contender were.
-    #[serde(default = "one")]
     pub processes: u32,
     /// Rows in each second that all workers meant to write (an open loop); null where each went on as soon as it
     /// could (a closed loop).
@@ -210,11 +209,6 @@ pub struct Quantiles {
     pub p999: Option<f64>,
     /// None took longer; null where not all were timed.
     pub max: Option<f64>,
-}
-
-/// Results from before it was counted had no more.
-fn one() -> u32 {
-    1
 }
 
 fn all() -> u64 {

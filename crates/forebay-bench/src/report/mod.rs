@@ -37,12 +37,17 @@ fn shown(results: &Results) -> impl Iterator<Item = &Entry> {
     [Mode::Push, Mode::Await].into_iter().flat_map(|mode| entries(results, mode))
 }
 
+/// Whether it is one thread alone, which hands nothing over and waits for nobody.
+fn is_limit(entry: &Entry) -> bool {
+    entry.contender.starts_with("limit@")
+}
+
 /// The entries that are shown of a mode. In await those of `limit` are left out if push has them: nobody waits there,
 /// and it is the same trial.
 fn entries(results: &Results, mode: Mode) -> Vec<&Entry> {
     let hidden = |entry: &Entry| {
         mode == Mode::Await
-            && entry.contender.starts_with("limit@")
+            && is_limit(entry)
             && results.entry(Mode::Push, &entry.contender).is_some()
     };
     results.entries.iter().filter(|entry| entry.mode == mode && !hidden(entry)).collect()

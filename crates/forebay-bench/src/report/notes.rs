@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use forebay_trial::{Mode, WorkerKind};
 
+use super::is_limit;
 use super::units::{grouped, listed};
 use crate::results::{Entry, Figures, Results, SAMPLES_FOR_P999, Verdict};
 
@@ -19,7 +20,7 @@ pub(super) fn notes(results: &Results) -> Vec<String> {
     let mut same: Vec<_> = results
         .entries
         .iter()
-        .filter(|entry| entry.mode == Mode::Push && !entry.contender.starts_with("limit@"))
+        .filter(|entry| entry.mode == Mode::Push && !is_limit(entry))
         .filter(|entry| is_same_trial(results, &entry.contender))
         .map(|entry| entry.contender.as_str())
         .collect();
@@ -121,9 +122,8 @@ fn kinds(results: &Results) -> Vec<String> {
         let Some(figures) = figures(entry) else { continue };
         let kind = figures.worker_kind;
         let names = others.entry(kind.name()).or_default();
-        // One thread alone is what it is for.
-        let is_limit = entry.contender.starts_with("limit@");
-        if kind != results.worker_kind && !is_limit && !names.contains(&entry.contender.as_str()) {
+        let is_other = kind != results.worker_kind && !is_limit(entry);
+        if is_other && !names.contains(&entry.contender.as_str()) {
             names.push(&entry.contender);
         }
     }

@@ -1,7 +1,7 @@
 //! Notes on how calls were timed, and on who did not keep the rate.
 
-use super::notes;
 use super::units::grouped;
+use super::{is_limit, notes};
 use crate::results::{Entry, Results};
 
 /// The part of the rate that is as good as all of it.
@@ -12,8 +12,7 @@ pub(super) fn missed_rate(results: &Results) -> Vec<String> {
     let Some(rate) = results.rate else { return Vec::new() };
     let missed = |entry: &Entry| {
         let median = entry.figures.as_ref()?.rows_per_second.median;
-        // One thread alone writes as fast as it can.
-        let is_late = median < KEPT * rate && !entry.contender.starts_with("limit@");
+        let is_late = median < KEPT * rate && !is_limit(entry);
         let name = if is_late { notes::name(results, entry) } else { None };
         name.map(|name| {
             format!(
