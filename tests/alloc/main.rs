@@ -1,11 +1,14 @@
-//! What a push allocates: nothing, once it is warm. The counter counts the calling thread alone.
+//! What a push allocates: nothing, once it is warm. The counter counts the calling thread alone; what the writer's
+//! thread allocates is counted in `tests/instructions`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use allocation_counter::measure;
-use forebay::{Config, Producer, WriteBuffer};
+use forebay::{
+    Applied, Batch, Config, Error, Producer, Sink, SinkError, StatementInfo, TableInfo, WriteBuffer,
+};
 use serde::Serialize;
 use support::Gate;
 
@@ -81,6 +84,41 @@ fn a_submit_allocates_nothing_either() {
     let counted = measure(|| submit_all(&mut receipts));
     assert_eq!(counted.count_total, 0, "{counted:?}");
     buffer.flush().unwrap();
+}
+
+/// Takes everything at once and keeps nothing; a thread that waits for its row commits it.
+struct Nowhere;
+
+impl Sink for Nowhere {
+    fn describe(&mut self, table: &str) -> Result<TableInfo, Error> {
+        Ok(TableInfo::new(table).column("id").column("status").unique(["id"]))
+    }
+
+    fn prepare(&mut self, _: &str) -> Result<StatementInfo, Error> {
+        Ok(StatementInfo::default())
+    }
+
+    fn apply(&mut self, _: &Batch<'_>) -> Result<Applied, SinkError> {
+        Ok(Applied { transactions: 1, ..Applied::default() })
+    }
+
+    fn commits_on_caller(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_write_that_its_caller_commits_allocates_once_at_most() {
+    let config = Config { linger: Duration::from_secs(3_600), ..Config::default() };
+    let buffer = WriteBuffer::with_sink(Nowhere, config).unwrap();
+    let topics = buffer.table("topics").upsert(["id"]).producer().unwrap();
+    let write = |id: i64| topics.write(&(id, "running")).unwrap();
+    (0..ROWS).for_each(write);
+    let warm = buffer.stats().commits_on_caller;
+    let counted = measure(|| (0..ROWS).for_each(write));
+    // For each batch: whoever may have to decide its rows without the holder of the sink shares the segment with him.
+    assert!(counted.count_total <= ROWS as u64, "{counted:?}");
+    assert_eq!(buffer.stats().commits_on_caller - warm, ROWS as u64);
 }
 
 /// The counter counts: without this the others could pass by counting nothing.

@@ -1,0 +1,224 @@
+//! What a row takes, in instructions and allocations, held against what it took when somebody looked last.
+//!
+//! valgrind counts, so the counts are the same on a machine that has other things to do: within 1 % from run to run.
+//! The baselines are those of x86-64, of a release build, and of all threads together.
+
+use std::process::Command;
+
+const WORKLOAD: &str = env!("CARGO_BIN_EXE_workload");
+
+/// Rows of a run: 100 batches of 400.
+const ROWS: u64 = 40_000;
+
+/// What a push of a struct of 4 columns may take, whatever it took before.
+const MAX_PUSH_OF_A_STRUCT: u64 = 600;
+
+/// What a batch may allocate, of whatever many rows.
+const MAX_ALLOCATIONS_OF_A_BATCH: u64 = 1;
+
+/// A part of a workload, and the instructions that it took for each row.
+struct Case {
+    name: &'static str,
+    workload: &'static str,
+    part: Part,
+    baseline: u64,
+}
+
+/// What is counted: all that happens between two points of a workload.
+#[derive(Clone, Copy)]
+enum Part {
+    /// From a buffer that is warm to one that holds the rows.
+    Push,
+    /// From there to all of them being written: cutting batches of 400, the sink's call, the verdict.
+    Batch,
+    /// Both.
+    Write,
+}
+
+/// Columns by their names, which are compared with those of the row before.
+const STRUCT: Case =
+    Case { name: "a push of a struct", workload: "structs", part: Part::Push, baseline: 595 };
+
+/// Values alone.
+const TUPLE: Case =
+    Case { name: "a push of a tuple", workload: "tuples", part: Part::Push, baseline: 453 };
+
+/// Columns by names that are found anew in each row.
+const MAP: Case =
+    Case { name: "a push of a map", workload: "maps", part: Part::Push, baseline: 1_317 };
+
+/// A struct that a newer one may supersede, which is the writer's matter: as without.
+const COALESCING: Case =
+    Case { name: "a push that coalesces", workload: "coalesced", part: Part::Push, baseline: 595 };
+
+/// A lone row, committed by the thread that waits for it: push, a batch of one, receipt.
+const WRITE: Case = Case {
+    name: "a write that its caller commits",
+    workload: "writes",
+    part: Part::Write,
+    baseline: 2_466,
+};
+
+/// A row's share of a batch that the sink does not read.
+const BATCH: Case =
+    Case { name: "a row in a batch", workload: "structs", part: Part::Batch, baseline: 159 };
+
+/// The same where each row is looked up by its key, and every other one is superseded.
+const COALESCED_BATCH: Case = Case {
+    name: "a row in a coalesced batch",
+    workload: "coalesced",
+    part: Part::Batch,
+    baseline: 717,
+};
+
+/// The same where the sink reads each of the 4 values, as one that binds them does.
+const READ_BATCH: Case = Case {
+    name: "a row in a batch whose values are read",
+    workload: "read",
+    part: Part::Batch,
+    baseline: 404,
+};
+
+#[test]
+fn a_push_of_a_struct_takes_at_most_600_instructions_and_no_more_than_it_did() {
+    let count = STRUCT.check();
+    assert!(
+        count <= MAX_PUSH_OF_A_STRUCT,
+        "{} takes {count} instructions, more than {MAX_PUSH_OF_A_STRUCT}\n{}",
+        STRUCT.name,
+        STRUCT.way_to_find_out()
+    );
+}
+
+#[test]
+fn a_push_of_a_tuple_takes_no_more_instructions_than_it_did() {
+    TUPLE.check();
+}
+
+#[test]
+fn a_push_of_a_map_takes_no_more_instructions_than_it_did() {
+    MAP.check();
+}
+
+#[test]
+fn a_push_that_coalesces_takes_no_more_instructions_than_it_did() {
+    COALESCING.check();
+}
+
+#[test]
+fn a_write_that_its_caller_commits_takes_no_more_instructions_than_it_did() {
+    WRITE.check();
+}
+
+#[test]
+fn a_row_in_a_batch_takes_no_more_instructions_than_it_did() {
+    BATCH.check();
+}
+
+#[test]
+fn a_row_in_a_coalesced_batch_takes_no_more_instructions_than_it_did() {
+    COALESCED_BATCH.check();
+}
+
+#[test]
+fn a_row_in_a_batch_whose_values_are_read_takes_no_more_instructions_than_it_did() {
+    READ_BATCH.check();
+}
+
+#[test]
+fn a_batch_allocates_nothing_for_its_rows() {
+    for case in [BATCH, COALESCED_BATCH, READ_BATCH] {
+        let batches = ROWS / 400;
+        let count = case.count(&ALLOCATIONS) / batches;
+        assert!(
+            count <= MAX_ALLOCATIONS_OF_A_BATCH,
+            "a batch of {} `{}` allocates {count} times, more than {MAX_ALLOCATIONS_OF_A_BATCH}\n\
+             hint: see where: valgrind --tool=dhat {WORKLOAD} {} {ROWS} written, for valgrind's dh_view.html",
+            ROWS / batches,
+            case.workload,
+            case.workload
+        );
+    }
+}
+
+impl Case {
+    /// Counts the instructions for a row. Much less than the baseline is wrong too: it would let them grow back.
+    fn check(&self) -> u64 {
+        let count = self.count(&INSTRUCTIONS) / ROWS;
+        let Self { name, baseline, .. } = self;
+        let verdict = match count * 100 {
+            hundredfold if hundredfold > baseline * 110 => "over a tenth more than",
+            hundredfold if hundredfold < baseline * 85 => "far fewer than",
+            _ => return count,
+        };
+        panic!(
+            "{name} takes {count} instructions, {verdict} its baseline of {baseline}\n{}\n\
+             if that is meant, make {count} the baseline in tests/instructions/counts.rs",
+            self.way_to_find_out()
+        )
+    }
+
+    fn count(&self, tool: &Tool) -> u64 {
+        let (from, to) = self.part.ends();
+        tool.count(self.workload, to).saturating_sub(tool.count(self.workload, from))
+    }
+
+    fn way_to_find_out(&self) -> String {
+        let (_, to) = self.part.ends();
+        format!(
+            "hint: see what takes them: valgrind --tool=callgrind --callgrind-out-file=callgrind.out {WORKLOAD} {} {ROWS} \
+             {to} && callgrind_annotate callgrind.out",
+            self.workload
+        )
+    }
+}
+
+impl Part {
+    /// Where the workload is when it begins and ends.
+    fn ends(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Push => ("warm", "pushed"),
+            Self::Batch => ("pushed", "written"),
+            Self::Write => ("warm", "written"),
+        }
+    }
+}
+
+/// A tool of valgrind's, and what it says before the number that is wanted.
+struct Tool {
+    options: [&'static str; 2],
+    mark: &'static str,
+}
+
+const INSTRUCTIONS: Tool =
+    Tool { options: ["--tool=callgrind", "--callgrind-out-file=/dev/null"], mark: "Collected : " };
+
+const ALLOCATIONS: Tool =
+    Tool { options: ["--tool=dhat", "--dhat-out-file=/dev/null"], mark: " bytes in " };
+
+impl Tool {
+    /// Counts what a workload takes from its start up to a point.
+    fn count(&self, workload: &str, until: &str) -> u64 {
+        if cfg!(debug_assertions) {
+            panic!(
+                "what is not built for release takes other counts\n\
+                 hint: cargo test --release -p forebay-instructions --test counts"
+            );
+        }
+        let mut valgrind = Command::new("valgrind");
+        valgrind.args(self.options).args([WORKLOAD, workload, &ROWS.to_string(), until]);
+        let ended = valgrind.output().unwrap_or_else(|error| {
+            panic!("cannot run valgrind, which counts: {error}\nhint: apt-get install valgrind")
+        });
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(
+            ended.status.success(),
+            "`{workload}` up to {until} failed under valgrind:\n{said}"
+        );
+        let number = said.split_once(self.mark).and_then(|(_, rest)| {
+            let end = rest.find(|char: char| !char.is_ascii_digit() && char != ',')?;
+            rest[..end].replace(',', "").parse().ok()
+        });
+        number.unwrap_or_else(|| panic!("no number follows `{}` in:\n{said}", self.mark))
+    }
+}
