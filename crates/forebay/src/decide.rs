@@ -209,7 +209,9 @@ impl State {
         stats.transactions += ledger.transactions;
         self.kept.undecided = 0;
         debug_assert_eq!(stats.decided(), segment.seq(end.ordinal), "every row is decided once");
-        segment.outcome().decide(segment.seq(end.ordinal), held)
+        let woken = segment.outcome().decide(segment.seq(end.ordinal), held);
+        self.absent += woken.len();
+        woken
     }
 }
 

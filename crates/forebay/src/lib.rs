@@ -87,6 +87,7 @@ mod sqlite;
 mod stats;
 mod sync;
 mod table;
+mod turns;
 mod value;
 mod wait;
 mod writer;

@@ -31,6 +31,7 @@ use crate::signals::Signals;
 use crate::sink::{Sink, SinkError};
 use crate::stats::Stats;
 use crate::sync::{self, Condvar, Mutex, MutexGuard};
+use crate::turns::{Gathering, Turns};
 use crate::wait::{self, WaitList, Woken};
 use crate::writer::Worker;
 
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) signals: Arc<Signals>,
     pub(crate) shapes: Shapes,
     pub(crate) metrics: Metrics,
+    pub(crate) turns: Turns,
     name: String,
     policy: Policy,
     process: u32,
@@ -82,6 +84,8 @@ pub(crate) struct State {
     sleep: Sleep,
     pressed: bool,
     awaited: bool,
+    /// Those who were told of their rows and have not come back with another one, as far as anybody knows.
+    pub(crate) absent: usize,
     flushing: bool,
     pub(crate) room: WaitList,
     pub(crate) closers: WaitList,
@@ -148,6 +152,7 @@ impl Shared {
         Self {
             policy: Policy::new(&config),
             metrics: Metrics::register(&name),
+            turns: Turns::new(),
             name,
             signals,
             shapes: Shapes::new(),
@@ -172,6 +177,7 @@ impl Shared {
                 sleep: Sleep::Awake,
                 pressed: false,
                 awaited: false,
+                absent: 0,
                 flushing: false,
                 room: WaitList::default(),
                 closers: WaitList::default(),
@@ -252,7 +258,10 @@ impl Shared {
 
     /// Somebody waits for this row: its batch is due.
     pub(crate) fn ask_for(&self, seq: u64) {
-        let mut state = self.state.lock();
+        self.make_due(self.state.lock(), seq);
+    }
+
+    fn make_due(&self, mut state: MutexGuard<'_, State>, seq: u64) {
         let open = state.open.rows() > 0 && seq >= state.open.seq(0);
         state.awaited |= open;
         self.wake_writer(state, open);
@@ -329,6 +338,7 @@ impl Shared {
 
     /// Blocks the writer until there is something to do.
     pub(crate) fn next_job(&self) -> Job {
+        let mut gathering = Gathering::default();
         let mut state = self.state.lock();
         loop {
             if matches!(state.life, Life::Ended(_)) {
@@ -344,7 +354,19 @@ impl Shared {
             if state.in_flight.is_some() {
                 return Job::Write(state.take_worker());
             }
-            match self.policy.due(&state.gathered(), sync::now) {
+            let due = self.policy.due(&state.gathered(), sync::now);
+            let may_gather = !matches!(due, Due::Now(trigger) if trigger != Trigger::Receipt);
+            let rows = state.open.rows();
+            if may_gather && gathering.goes_on(rows, &mut state.absent) {
+                drop(state);
+                let given = self.turns.give();
+                state = self.state.lock();
+                if !given {
+                    state.absent = 0;
+                }
+                continue;
+            }
+            match due {
                 Due::Now(trigger) => {
                     let worker = state.take_worker();
                     self.swap(state, trigger);
@@ -359,16 +381,18 @@ impl Shared {
         }
     }
 
-    /// Gives the sink to the calling thread if it waits for these rows, they are all there is, and nothing
-    /// else is to be done.
+    /// Gives the sink to the calling thread if it waits for these rows, they are all there is, and nobody and nothing
+    /// else is to be expected. Otherwise asks the writer for them.
     pub(crate) fn take_sink_for(&self, rows: &Range<u64>) -> Option<Box<Worker>> {
         let mut state = self.state.lock();
         let alone = state.open.rows() > 0
             && (state.open.seq(0)..state.open.end_seq()) == *rows
             && state.in_flight.is_none()
             && state.errands.is_empty()
+            && state.absent == 0
             && matches!(state.life, Life::Open);
         if !alone || !state.worker.as_ref().is_some_and(|worker| worker.commits_on_caller()) {
+            self.make_due(state, rows.end - 1);
             return None;
         }
         let worker = state.take_worker();
@@ -510,7 +534,10 @@ impl State {
         }
         let first = self.open.end_seq();
         self.open.append(frames, rows, sync::now);
-        let outcome = receipt.then(|| Arc::clone(self.open.outcome()));
+        let outcome = receipt.then(|| {
+            self.absent = self.absent.saturating_sub(1);
+            Arc::clone(self.open.outcome())
+        });
         Ok(Admitted { rows: first..first + rows as u64, outcome })
     }
 

@@ -172,12 +172,14 @@ impl Receipt {
     /// [`Unwritten`](ErrorKind::Unwritten): the buffer closed, failed or gave up before its turn.
     /// [`WouldDeadlock`](ErrorKind::WouldDeadlock): called on the thread that writes, such as from
     /// `on_reject`; the row is written all the same.
-    pub fn wait(self) -> Result<()> {
+    pub fn wait(mut self) -> Result<()> {
         if self.decided().is_none() {
             self.shared.may_wait("wait for a receipt")?;
             writer::commit_on_caller(&self.shared, &self.rows);
+            self.asked = true;
         }
-        wait::block_on(self, None).expect("without a deadline the wait ends with an answer")
+        wait::block_on_soon(self, None, |receipt| &receipt.shared.turns)
+            .expect("without a deadline the wait ends with an answer")
     }
 
     /// Blocks until the row is decided, for `timeout` at the most. The receipt can be waited for again.
@@ -189,15 +191,16 @@ impl Receipt {
         if self.decided().is_none() {
             self.shared.may_wait("wait for a receipt")?;
         }
-        wait::block_on(&mut *self, sync::after(timeout)).unwrap_or_else(|| {
-            Err(Error::new(
-                ErrorKind::TimedOut,
-                format!(
-                    "{} has not decided the row after {timeout:?}; wait again, or ask health()",
-                    self.shared.name()
-                ),
-            ))
-        })
+        wait::block_on_soon(&mut *self, sync::after(timeout), |receipt| &receipt.shared.turns)
+            .unwrap_or_else(|| {
+                Err(Error::new(
+                    ErrorKind::TimedOut,
+                    format!(
+                        "{} has not decided the row after {timeout:?}; wait again, or ask health()",
+                        self.shared.name()
+                    ),
+                ))
+            })
     }
 
     /// What became of the row, if it is decided. Neither blocks nor makes its batch due.

@@ -11,7 +11,7 @@ mod real {
 
     pub(crate) use parking_lot::{Condvar, Mutex, MutexGuard};
     pub(crate) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-    pub(crate) use std::thread::{Thread, current, park};
+    pub(crate) use std::thread::{Thread, current, park, yield_now};
     pub(crate) use std::thread_local;
 
     pub(crate) fn now() -> Instant {
@@ -40,6 +40,7 @@ mod model {
     use std::time::Instant;
 
     pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    pub(crate) use loom::thread::yield_now;
     pub(crate) use loom::thread_local;
 
     #[derive(Debug, Default)]

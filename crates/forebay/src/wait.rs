@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
 use crate::sync::{self, AtomicBool, Ordering, Thread};
+use crate::turns::Turns;
 
 /// Wakers that wait for a number to be reached.
 #[derive(Default)]
@@ -84,6 +85,10 @@ impl WaitList {
 pub(crate) struct Woken(Vec<Waker>);
 
 impl Woken {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn wake(self) {
         self.0.into_iter().for_each(Waker::wake);
     }
@@ -120,6 +125,25 @@ sync::thread_local! {
 
 /// Runs a future of this crate on the calling thread until it is ready or the deadline has come.
 pub(crate) fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Option<F::Output> {
+    drive(future, deadline, |_, _| {})
+}
+
+/// The same for what takes microseconds as a rule: gives turns away before it parks.
+pub(crate) fn block_on_soon<F: Future>(
+    future: F,
+    deadline: Option<Instant>,
+    turns: impl Fn(&F) -> &Turns,
+) -> Option<F::Output> {
+    drive(future, deadline, |future, parker| {
+        turns(future).give_until(|| parker.notified.load(Ordering::Relaxed));
+    })
+}
+
+fn drive<F: Future>(
+    future: F,
+    deadline: Option<Instant>,
+    before_parking: impl Fn(&F, &Parker),
+) -> Option<F::Output> {
     // A thread that is ending has lost its own.
     let parker = PARKER.try_with(Arc::clone).unwrap_or_else(|_| Parker::new());
     let waker = Waker::from(Arc::clone(&parker));
@@ -129,6 +153,7 @@ pub(crate) fn block_on<F: Future>(future: F, deadline: Option<Instant>) -> Optio
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return Some(output);
         }
+        before_parking(&future, &parker);
         while !parker.notified.swap(false, Ordering::Acquire) {
             match deadline {
                 None => sync::park(),

@@ -88,7 +88,7 @@ fn serve(shared: &Arc<Shared>) {
 }
 
 /// One attempt to commit the rows that the calling thread waits for, on that thread, if they are all
-/// there is.
+/// there is. If not, the writer is asked for them.
 pub(crate) fn commit_on_caller(shared: &Arc<Shared>, rows: &Range<u64>) {
     let Some(mut worker) = shared.take_sink_for(rows) else { return };
     let holding = Holding::sink_of(shared.id());

@@ -3,6 +3,7 @@
 //! SQLite's own handler sleeps 1, 2, 5, 10 … 100 ms, longer the longer it has waited: whoever came last
 //! looks most often and wins. Short and constant sleeps are fairer between processes and have shorter tails.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +16,13 @@ use crate::sync::Mutex;
 /// When a wait is worth a line in the log.
 const WARN_AFTER: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_secs(1), Duration::from_secs(10)];
+
+/// Microseconds between two looks: as long as the lock is likely to be with writers like this one, whose transactions
+/// are shorter than a millisecond, and after that.
+const SHORT: Range<u64> = 50..150;
+const LONG: Range<u64> = 1_000..5_000;
+/// When it is no longer likely.
+const SOON: Duration = Duration::from_millis(10);
 
 /// How long house-keeping waits for readers.
 const BRIEF: Duration = Duration::from_millis(50);
@@ -56,7 +64,8 @@ impl Waiting {
                 return false;
             }
             let before = Instant::now();
-            let pause = Duration::from_micros(fastrand::u64(1_000..5_000));
+            let pause = if before - wait.begun < SOON { SHORT } else { LONG };
+            let pause = Duration::from_micros(fastrand::u64(pause));
             let go_on = signals.sleep(pause.min(timeout));
             if !wait.brief {
                 signals.add_wait_time(before.elapsed());
