@@ -101,16 +101,27 @@ impl std::fmt::Debug for Batch<'_> {
 }
 
 /// The row whose frame begins at `offset`.
+#[inline]
 pub(crate) fn read_row<'a>(bytes: &'a [u8], offset: usize, shapes: &'a [Arc<Shape>]) -> Row<'a> {
-    let frame = Frame::read(&bytes[offset..]);
-    Row {
-        shape: &shapes[usize::from(frame.shape)],
-        frame: &bytes[offset..offset + frame.length],
-        flags: frame.flags,
-    }
+    Row::new(bytes, offset, Frame::read(&bytes[offset..]), shapes)
 }
 
 impl<'a> Row<'a> {
+    /// The row whose frame, which has been read, begins at `offset`.
+    #[inline]
+    pub(crate) fn new(
+        bytes: &'a [u8],
+        offset: usize,
+        frame: Frame,
+        shapes: &'a [Arc<Shape>],
+    ) -> Self {
+        Self {
+            shape: &shapes[usize::from(frame.shape)],
+            frame: &bytes[offset..offset + frame.length],
+            flags: frame.flags,
+        }
+    }
+
     /// What the row does, and with which fields.
     pub fn shape(&self) -> &'a Arc<Shape> {
         self.shape
@@ -128,15 +139,6 @@ impl<'a> Row<'a> {
 
     pub(crate) fn has_receipt(&self) -> bool {
         self.flags & crate::row::RECEIPT != 0
-    }
-
-    pub(crate) fn frame_len(&self) -> usize {
-        self.frame.len()
-    }
-
-    /// Whether a value of the key is NULL, which is like no other value, not even itself.
-    pub(crate) fn has_null_key(&self) -> bool {
-        self.key_values().any(|value| value == ValueRef::Null)
     }
 
     pub(crate) fn key_values(&self) -> impl Iterator<Item = ValueRef<'a>> + use<'a> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::batch::{Row, RowRef, read_row};
 use crate::merge::{Newest, SUPERSEDED};
-use crate::row::{MORE, ValueRef};
+use crate::row::{Frame, MORE, ValueRef};
 use crate::segment::{Cursor, Segment};
 use crate::shape::{Operation, Shape};
 use crate::sink::ColumnType;
@@ -43,6 +43,28 @@ pub(crate) struct Cut {
     pub(crate) superseded: usize,
 }
 
+/// How the rows of a shape are cut. Looked up when another shape comes, for most rows are like the one before.
+#[derive(Default)]
+struct Treatment {
+    shape: Option<u16>,
+    /// Each is a batch of its own.
+    alone: bool,
+    coalesce: bool,
+    sort: bool,
+}
+
+impl Treatment {
+    fn of(shape: &Shape) -> Self {
+        let target = shape.target();
+        Self {
+            shape: Some(shape.id()),
+            alone: *target.operation() == Operation::Execute,
+            coalesce: target.coalesce,
+            sort: target.unordered,
+        }
+    }
+}
+
 impl Cutter {
     pub(crate) fn new(max_rows: usize, max_bytes: usize) -> Self {
         Self { max_rows, max_bytes, rows: Vec::new(), newest: Newest::default() }
@@ -67,62 +89,74 @@ impl Cutter {
         let mut end = start;
         let (mut live, mut live_bytes) = (0, 0);
         let mut stretch = None;
+        let mut treatment = Treatment::default();
+        let mut sortable = false;
         while end.offset < bytes.len() {
-            let (unit_rows, unit_bytes) = unit(segment, end.offset);
-            let row = read_row(bytes, end.offset, shapes);
-            let alone = *row.shape().target().operation() == Operation::Execute;
-            let coalesce = merging == Merging::On
-                && unit_rows == 1
-                && row.shape().target().coalesce
-                && !row.has_null_key();
+            let frame = Frame::read(&bytes[end.offset..]);
+            if treatment.shape != Some(frame.shape) {
+                treatment = Treatment::of(&shapes[usize::from(frame.shape)]);
+                sortable |= treatment.sort;
+            }
+            let single = frame.flags & MORE == 0;
+            let (unit_rows, unit_bytes) =
+                if single { (1, frame.length) } else { unit(segment, end.offset) };
+            let row = || Row::new(bytes, end.offset, frame, shapes);
+            let may_merge = merging == Merging::On && treatment.coalesce && single;
+            let hash = if may_merge { self.newest.hash(&row()) } else { None };
 
-            let this_stretch = coalesce.then(|| row.shape().id());
+            let this_stretch = hash.and(treatment.shape);
             if stretch != this_stretch {
                 stretch = this_stretch;
                 self.newest.begin_stretch(self.rows.len());
             }
-            let older =
-                if coalesce { self.newest.find(&row, bytes, shapes, &self.rows) } else { None };
+            let known = hash.map(|hash| self.newest.look(hash, &row(), bytes, shapes, &self.rows));
+            let older = known.as_ref().and_then(|known| known.older);
             let added = unit_rows - usize::from(older.is_some());
-            let full =
-                live + added > self.max_rows || live_bytes + unit_bytes > self.max_bytes || alone;
+            let full = live + added > self.max_rows
+                || live_bytes + unit_bytes > self.max_bytes
+                || treatment.alone;
             if live > 0 && full {
                 break;
             }
 
             if let Some(slot) = older {
-                let bytes_freed =
-                    read_row(bytes, self.rows[slot].offset as usize, shapes).frame_len();
+                let offset = self.rows[slot].offset as usize;
+                live_bytes -= Frame::read(&bytes[offset..]).length;
                 self.rows[slot] = SUPERSEDED;
-                live_bytes -= bytes_freed;
             }
-            if coalesce {
-                self.newest.set(&row, older, bytes, shapes, &self.rows);
+            if let Some(known) = known {
+                known.now(self.rows.len());
             }
-            for (offset, frame) in segment.frames_from(end.offset).take(unit_rows) {
-                self.rows.push(RowRef { offset: offset as u32, ordinal: end.ordinal as u32 });
-                end = Cursor { offset: offset + frame.length, ordinal: end.ordinal + 1 };
+            if single {
+                self.rows.push(RowRef { offset: end.offset as u32, ordinal: end.ordinal as u32 });
+                end = Cursor { offset: end.offset + frame.length, ordinal: end.ordinal + 1 };
+            } else {
+                for (offset, frame) in segment.frames_from(end.offset).take(unit_rows) {
+                    self.rows.push(RowRef { offset: offset as u32, ordinal: end.ordinal as u32 });
+                    end = Cursor { offset: offset + frame.length, ordinal: end.ordinal + 1 };
+                }
             }
             live += added;
             live_bytes += unit_bytes;
-            if alone {
+            if treatment.alone {
                 break;
             }
             if self.rows.len() > 2 * self.max_rows.max(live) {
                 self.newest.squeeze(&mut self.rows);
             }
         }
-        self.rows.retain(|row| *row != SUPERSEDED);
-        self.sort(bytes, shapes);
+        if live < self.rows.len() {
+            self.rows.retain(|row| *row != SUPERSEDED);
+        }
+        if sortable {
+            self.sort(bytes, shapes);
+        }
         Cut { end, superseded: end.ordinal - start.ordinal - self.rows.len() }
     }
 
     /// Sorts the rows of unordered producers by key, within each run of one shape.
     fn sort(&mut self, bytes: &[u8], shapes: &[Arc<Shape>]) {
         let at = row_reader(bytes, shapes);
-        if !self.rows.iter().any(|row| at(row).shape().target().unordered) {
-            return;
-        }
         let rows = &mut self.rows[..];
         let mut start = 0;
         while start < rows.len() {

@@ -104,14 +104,21 @@ impl Names {
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
     names: Vec<String>,
+    /// The constant that was found to be each of them.
+    constants: Vec<Constant>,
+}
+
+#[derive(Debug)]
+struct Constant {
     /// Zero where nothing is known.
-    addresses: Vec<AtomicUsize>,
+    address: AtomicUsize,
+    length: usize,
 }
 
 impl Expected {
     pub(crate) fn new(names: Vec<String>) -> Self {
-        let addresses = names.iter().map(|_| AtomicUsize::new(0)).collect();
-        Self { names, addresses }
+        let unknown = |name: &String| Constant { address: AtomicUsize::new(0), length: name.len() };
+        Self { constants: names.iter().map(unknown).collect(), names }
     }
 
     pub(crate) fn names(&self) -> &[String] {
@@ -125,18 +132,18 @@ impl Expected {
 
     #[inline]
     fn is_constant(&self, position: usize, name: &'static str) -> bool {
-        let (Some(expected), Some(known)) =
-            (self.names.get(position), self.addresses.get(position))
-        else {
-            return false;
-        };
-        let address = name.as_ptr().addr();
-        if known.load(Ordering::Relaxed) == address && expected.len() == name.len() {
-            return true;
-        }
-        let is_same = expected == name;
+        let is_known = self.constants.get(position).is_some_and(|constant| {
+            constant.address.load(Ordering::Relaxed) == name.as_ptr().addr()
+                && constant.length == name.len()
+        });
+        is_known || self.learn(position, name)
+    }
+
+    #[cold]
+    fn learn(&self, position: usize, name: &'static str) -> bool {
+        let is_same = self.is(position, name);
         if is_same {
-            known.store(address, Ordering::Relaxed);
+            self.constants[position].address.store(name.as_ptr().addr(), Ordering::Relaxed);
         }
         is_same
     }
@@ -197,15 +204,17 @@ impl<'a> Encoder<'a> {
         self.nested = false;
         match value.serialize(ValueSerializer { bytes: self.bytes, nested: &mut self.nested }) {
             // A struct, sequence or map inside a row is stored as JSON text.
-            Err(_) if self.nested => {
-                self.bytes.truncate(start);
-                row::put_text_with(self.bytes, |bytes| {
-                    serde_json::to_writer(bytes, value)
-                        .map_err(|error| Refusal::new(error.to_string()))
-                })
-            }
+            Err(_) if self.nested => self.json(start, value),
             outcome => outcome,
         }
+    }
+
+    #[cold]
+    fn json<T: Serialize + ?Sized>(&mut self, start: usize, value: &T) -> Result<(), Refusal> {
+        self.bytes.truncate(start);
+        row::put_text_with(self.bytes, |bytes| {
+            serde_json::to_writer(bytes, value).map_err(|error| Refusal::new(error.to_string()))
+        })
     }
 
     /// From now on the names are noted; those before were as expected.

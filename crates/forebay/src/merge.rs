@@ -3,10 +3,10 @@
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashTable, hash_table};
 
 use crate::batch::{Row, RowRef, read_row};
-use crate::row::ValueRef;
+use crate::row::{ValueRef, is_null};
 use crate::shape::Shape;
 
 /// A row reference whose row has been superseded.
@@ -24,7 +24,7 @@ pub(crate) struct Newest {
     moved: Vec<u32>,
 }
 
-struct Entry {
+pub(crate) struct Entry {
     hash: u64,
     slot: u32,
 }
@@ -42,68 +42,43 @@ impl Newest {
         self.stretch = slot;
     }
 
-    fn hash(&self, row: &Row<'_>) -> u64 {
+    /// The hash of the row's key; none if a value of it is NULL, which is like no other value, not even itself.
+    pub(crate) fn hash(&self, row: &Row<'_>) -> Option<u64> {
         let mut hasher = self.hasher.build_hasher();
         for part in row.key() {
+            if is_null(part) {
+                return None;
+            }
             hasher.write(part);
         }
-        hasher.finish()
+        Some(hasher.finish())
     }
 
-    fn is<'r>(
-        &self,
-        row: &'r Row<'_>,
-        hash: u64,
-        bytes: &'r [u8],
-        shapes: &'r [Arc<Shape>],
-        rows: &'r [RowRef],
-    ) -> impl FnMut(&Entry) -> bool + use<'r> {
-        let stretch = self.stretch;
-        move |entry| {
-            let slot = entry.slot as usize;
-            entry.hash == hash
-                && slot >= stretch
-                && read_row(bytes, rows[slot].offset as usize, shapes).key().eq(row.key())
-        }
-    }
-
-    /// The slot of the row that `row` supersedes.
-    pub(crate) fn find(
-        &self,
-        row: &Row<'_>,
-        bytes: &[u8],
-        shapes: &[Arc<Shape>],
-        rows: &[RowRef],
-    ) -> Option<usize> {
-        let hash = self.hash(row);
-        let slot = self.slots.find(hash, self.is(row, hash, bytes, shapes, rows))?.slot as usize;
-        let older = read_row(bytes, rows[slot].offset as usize, shapes);
-        supersedes(row, &older).then_some(slot)
-    }
-
-    /// Makes `row`, about to be pushed, the newest of its key.
-    pub(crate) fn set(
+    /// Looks up the newest row with the key of this one, which has this hash.
+    pub(crate) fn look(
         &mut self,
+        hash: u64,
         row: &Row<'_>,
-        older: Option<usize>,
         bytes: &[u8],
         shapes: &[Arc<Shape>],
         rows: &[RowRef],
-    ) {
-        let slot = rows.len() as u32;
-        let hash = self.hash(row);
-        if let Some(older) = older {
-            let entry = self.slots.find_mut(hash, |entry| entry.slot as usize == older);
-            entry.expect("the older row was found by this entry").slot = slot;
-            return;
-        }
-        let known = self.is(row, hash, bytes, shapes, rows);
-        match self.slots.find_mut(hash, known) {
-            Some(entry) => entry.slot = slot,
-            None => {
-                self.slots.insert_unique(hash, Entry { hash, slot }, |entry| entry.hash);
+    ) -> Known<'_> {
+        let stretch = self.stretch;
+        let at = |slot: u32| read_row(bytes, rows[slot as usize].offset as usize, shapes);
+        let is_known = |known: &Entry| {
+            known.hash == hash
+                && known.slot as usize >= stretch
+                && at(known.slot).key().eq(row.key())
+        };
+        let entry = self.slots.entry(hash, is_known, |known| known.hash);
+        let older = match &entry {
+            hash_table::Entry::Occupied(entry) => {
+                let slot = entry.get().slot;
+                supersedes(row, || at(slot)).then_some(slot as usize)
             }
-        }
+            hash_table::Entry::Vacant(_) => None,
+        };
+        Known { hash, entry, older }
     }
 
     /// Takes the superseded rows out of `rows`.
@@ -122,13 +97,32 @@ impl Newest {
     }
 }
 
+/// What is known of a key.
+pub(crate) struct Known<'n> {
+    hash: u64,
+    entry: hash_table::Entry<'n, Entry>,
+    /// The slot of a row that the one looked up supersedes.
+    pub(crate) older: Option<usize>,
+}
+
+impl Known<'_> {
+    /// From now on its newest row is the one in this slot.
+    pub(crate) fn now(self, slot: usize) {
+        let newest = Entry { hash: self.hash, slot: slot as u32 };
+        match self.entry {
+            hash_table::Entry::Occupied(mut entry) => *entry.get_mut() = newest,
+            hash_table::Entry::Vacant(entry) => drop(entry.insert(newest)),
+        }
+    }
+}
+
 /// Whether a row makes an older one with its key superfluous. With `newest_by` the database decides
 /// which of two is newest; only where both are integers its answer is known beforehand.
-fn supersedes(row: &Row<'_>, older: &Row<'_>) -> bool {
+fn supersedes<'r>(row: &Row<'_>, older: impl FnOnce() -> Row<'r>) -> bool {
     let Some(position) = row.shape().newest() else {
         return true;
     };
-    match (row.values().nth(position), older.values().nth(position)) {
+    match (row.values().nth(position), older().values().nth(position)) {
         (Some(ValueRef::Integer(new)), Some(ValueRef::Integer(old))) => new >= old,
         _ => false,
     }

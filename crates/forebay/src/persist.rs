@@ -63,7 +63,7 @@ pub(crate) fn persist(
     failed: Option<SinkError>,
 ) -> Fate {
     let table = batch.row(0).shape().target().table();
-    let rows = count_of_rows(batch.len() as u64);
+    let rows = || count_of_rows(batch.len() as u64);
     let policy = &shared.config.retry;
     let mut retries = 0;
     let mut answer = failed.map(Err);
@@ -116,7 +116,8 @@ pub(crate) fn persist(
                     table,
                     rows = batch.len(),
                     code,
-                    "whether {rows} for {table} were committed is not known and they are not written again: {:#}",
+                    "whether {} for {table} were committed is not known and they are not written again: {:#}",
+                    rows(),
                     error.error
                 );
                 return Fate::Lost(unknown(shared, &error.error));
@@ -158,7 +159,8 @@ pub(crate) fn persist(
                         table,
                         rows = batch.len(),
                         code,
-                        "gave up {rows} for {table}: {:#}",
+                        "gave up {} for {table}: {:#}",
+                        rows(),
                         error.error
                     );
                     let why = "the buffer gave up on this row";

@@ -180,6 +180,7 @@ impl<'a> Values<'a> {
     }
 
     /// The encoded bytes of the value at `position`, tag and all.
+    #[inline]
     pub(crate) fn slice(mut self, position: usize) -> &'a [u8] {
         for _ in 0..position {
             self.next();
@@ -188,35 +189,39 @@ impl<'a> Values<'a> {
         self.next();
         &start[..start.len() - self.rest.len()]
     }
+}
 
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (head, rest) = self.rest.split_at_checked(count)?;
-        self.rest = rest;
-        Some(head)
-    }
-
-    fn word(&mut self) -> Option<[u8; 8]> {
-        self.take(8)?.try_into().ok()
-    }
-
-    fn run(&mut self) -> Option<&'a [u8]> {
-        let length = u32::from_le_bytes(self.take(4)?.try_into().ok()?);
-        self.take(length as usize)
-    }
+/// Whether an encoded value is NULL.
+#[inline]
+pub(crate) fn is_null(value: &[u8]) -> bool {
+    value.first() == Some(&NULL)
 }
 
 impl<'a> Iterator for Values<'a> {
     type Item = ValueRef<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<ValueRef<'a>> {
-        match *self.take(1)?.first()? {
-            NULL => Some(ValueRef::Null),
-            INTEGER => Some(ValueRef::Integer(i64::from_le_bytes(self.word()?))),
-            REAL => Some(ValueRef::Real(f64::from_le_bytes(self.word()?))),
-            TEXT => Some(ValueRef::Text(self.run()?)),
-            BLOB => Some(ValueRef::Blob(self.run()?)),
-            _ => None,
-        }
+        let (&tag, rest) = self.rest.split_first()?;
+        let (value, rest) = match tag {
+            NULL => (ValueRef::Null, rest),
+            INTEGER => {
+                let (word, rest) = rest.split_first_chunk()?;
+                (ValueRef::Integer(i64::from_le_bytes(*word)), rest)
+            }
+            REAL => {
+                let (word, rest) = rest.split_first_chunk()?;
+                (ValueRef::Real(f64::from_le_bytes(*word)), rest)
+            }
+            TEXT | BLOB => {
+                let (length, rest) = rest.split_first_chunk()?;
+                let (run, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+                (if tag == TEXT { ValueRef::Text(run) } else { ValueRef::Blob(run) }, rest)
+            }
+            _ => return None,
+        };
+        self.rest = rest;
+        Some(value)
     }
 }
 
