@@ -16,6 +16,12 @@ const LIMIT: usize = 400;
 pub(crate) const DIRECT: &str = "direct";
 /// Batch sizes of the default run.
 const BATCHES: [usize; 5] = [1, 10, 100, 400, 4_000];
+/// What SQLite has by default for the size of the log at which it is copied back, in pages.
+const DEFAULT_CHECKPOINT: u32 = 1_000;
+/// Who is checkpointed at that size says so after its batch size.
+const DEFAULT_CHECKPOINT_NAME: &str = "default-checkpoint";
+/// What buffers may have after their batch size: rows with one key are merged, or a batch is sorted by key.
+const PRODUCERS: [&str; 2] = ["coalesce", "unordered"];
 /// Names without a batch size, and what they are.
 const PLAIN: [(&str, &str); 5] = [
     ("rollback", "a connection for each worker, one row in a transaction, rollback journal"),
@@ -51,6 +57,8 @@ pub struct Contender {
     pub(crate) options: Value,
     /// Whether a call returns before its row is committed, in mode push. Else a trial is the same in both modes.
     pub(crate) returns_early: bool,
+    /// Size of the log at which it is copied back, in pages, where that is not the run's.
+    pub(crate) checkpoint_pages: Option<u32>,
 }
 
 /// What rows take in a buffer, for its size.
@@ -67,82 +75,116 @@ impl Contender {
         names.filter_map(|name| Self::named(&name, own, row).ok()).collect()
     }
 
-    /// The one with this name: `direct`, `limit@400`, `forebay@10`, `forebay`, `forebay@400+coalesce`.
+    /// The one with this name: `direct`, `limit@400`, `limit@400+default-checkpoint`, `forebay@10`, `forebay`,
+    /// `forebay@400+coalesce`, `forebay+unordered`.
     ///
     /// # Errors
     ///
     /// When there is none, naming those there are.
     pub fn named(name: &str, own: &Program, row: RowSize) -> Result<Self> {
-        let contender = |kind: &str, description: String, batch, options, returns_early| Self {
-            name: name.to_owned(),
-            description,
-            batch,
-            limit: batch.or(Some(LIMIT)),
-            kind: kind.to_owned(),
-            program: own.clone(),
-            options,
-            returns_early,
-        };
         if let Some((kind, what)) = PLAIN.iter().find(|(plain, _)| *plain == name) {
-            return Ok(contender(kind, (*what).to_owned(), None, Value::Null, *kind == "channel"));
+            let plain = Self::own(name, kind, (*what).to_owned(), own);
+            return Ok(Self { returns_early: *kind == "channel", ..plain });
         }
-        let (base, coalesce) = match name.strip_suffix("+coalesce") {
-            Some(base) => (base, true),
-            None => (name, false),
-        };
+        let mut parts = name.split('+');
+        let base = parts.next().unwrap_or_default();
+        let variants: Vec<_> = parts.collect();
         let (kind, batch) = match base.split_once('@') {
-            Some((kind, batch)) => (kind, Some(batch)),
+            Some((kind, batch)) => (kind, Some(batch_size(name, batch)?)),
             None => (base, None),
         };
-        let batch = batch.map(|batch| batch_size(name, batch)).transpose()?;
-        match (kind, batch) {
-            ("limit", batch) if !coalesce => {
-                let batch = batch.unwrap_or(LIMIT);
-                let what = format!("one thread, no queue, {batch} rows in a transaction, by hand");
-                let mut limit =
-                    contender(kind, what, Some(batch), json!({ "batch": batch }), false);
-                limit.name = format!("limit@{batch}");
-                Ok(limit)
+        match (kind, variants.as_slice()) {
+            ("limit", []) => Ok(Self::limit_of(batch.unwrap_or(LIMIT), own)),
+            ("limit", [DEFAULT_CHECKPOINT_NAME]) => {
+                Ok(Self::limit_of(batch.unwrap_or(LIMIT), own).with_default_checkpoint())
             }
-            ("forebay", batch) => {
-                let config = batch.map_or_else(Config::default, |batch| config(batch, row));
-                let mut what = match batch {
-                    Some(batch) => format!("the buffer, {batch} rows in a transaction"),
-                    None => format!(
-                        "the buffer with its defaults, batches from {} grow to {} rows",
-                        config.batch_size, config.max_transaction_rows
-                    ),
-                };
-                what += &format!(", room for {}", units::bytes(config.max_buffer_bytes as f64));
-                let rows = (!coalesce).then_some(config.max_transaction_rows);
-                if coalesce {
-                    what += ", rows with one key merged: those that a newer one replaced count as committed";
-                }
-                let options = json!({ "config": config, "coalesce": coalesce });
-                Ok(Self { limit: rows, ..contender(kind, what, batch, options, true) })
+            ("forebay", variants) if are_of_producers(variants) => {
+                Ok(Self::buffer(name, batch, variants, own, row))
             }
             _ => Err(unknown(name)),
+        }
+    }
+
+    /// One that this program is, without a batch size.
+    fn own(name: &str, kind: &str, description: String, own: &Program) -> Self {
+        Self {
+            name: name.to_owned(),
+            description,
+            batch: None,
+            limit: Some(LIMIT),
+            kind: kind.to_owned(),
+            program: own.clone(),
+            options: Value::Null,
+            returns_early: false,
+            checkpoint_pages: None,
+        }
+    }
+
+    fn limit_of(batch: usize, own: &Program) -> Self {
+        let what = format!("one thread, no queue, {batch} rows in a transaction, by hand");
+        Self {
+            batch: Some(batch),
+            limit: Some(batch),
+            options: json!({ "batch": batch }),
+            ..Self::own(&format!("limit@{batch}"), "limit", what, own)
+        }
+    }
+
+    fn with_default_checkpoint(mut self) -> Self {
+        self.name += &format!("+{DEFAULT_CHECKPOINT_NAME}");
+        self.description += ", checkpoint at the 1,000 pages that SQLite has by default";
+        Self { checkpoint_pages: Some(DEFAULT_CHECKPOINT), ..self }
+    }
+
+    fn buffer(
+        name: &str,
+        batch: Option<usize>,
+        variants: &[&str],
+        own: &Program,
+        row: RowSize,
+    ) -> Self {
+        let config = batch.map_or_else(Config::default, |batch| config(batch, row));
+        let mut what = match batch {
+            Some(batch) => format!("the buffer, {batch} rows in a transaction"),
+            None => format!(
+                "the buffer with its defaults, batches from {} grow to {} rows",
+                config.batch_size, config.max_transaction_rows
+            ),
+        };
+        what += &format!(", room for {}", units::bytes(config.max_buffer_bytes as f64));
+        let [coalesce, unordered] = PRODUCERS.map(|variant| variants.contains(&variant));
+        if coalesce {
+            what +=
+                ", rows with one key merged: those that a newer one replaced count as committed";
+        }
+        if unordered {
+            what += ", each batch sorted by key";
+        }
+        Self {
+            batch,
+            limit: (!coalesce).then_some(config.max_transaction_rows),
+            options: json!({ "config": config, "coalesce": coalesce, "unordered": unordered }),
+            returns_early: true,
+            ..Self::own(name, "forebay", what, own)
         }
     }
 
     /// The buffer with these settings; what is equal for all contenders (durability, busy timeout, cache, log) is
     /// taken from the run.
     pub fn configured(name: &str, config: &Config, own: &Program) -> Self {
+        let what = format!(
+            "the buffer, batches from {} grow to {} rows, linger {:?}, room for {}",
+            config.batch_size,
+            config.max_transaction_rows,
+            config.linger,
+            units::bytes(config.max_buffer_bytes as f64)
+        );
         Self {
-            name: name.to_owned(),
-            description: format!(
-                "the buffer, batches from {} grow to {} rows, linger {:?}, room for {}",
-                config.batch_size,
-                config.max_transaction_rows,
-                config.linger,
-                units::bytes(config.max_buffer_bytes as f64)
-            ),
             batch: (config.batch_size == config.max_transaction_rows).then_some(config.batch_size),
             limit: Some(config.max_transaction_rows),
-            kind: "forebay".to_owned(),
-            program: own.clone(),
             options: json!({ "config": config }),
             returns_early: true,
+            ..Self::own(name, "forebay", what, own)
         }
     }
 
@@ -164,16 +206,8 @@ impl Contender {
                 "a rival cannot be called {name:?}: choose a name that no contender of forebay's has"
             )));
         }
-        Ok(Self {
-            name: name.to_owned(),
-            description: "a program of its own".to_owned(),
-            batch: None,
-            limit: Some(LIMIT),
-            kind: name.to_owned(),
-            program,
-            options: Value::Null,
-            returns_early: true,
-        })
+        let what = "a program of its own".to_owned();
+        Ok(Self { returns_early: true, ..Self::own(name, name, what, &program) })
     }
 
     /// Its name.
@@ -200,6 +234,12 @@ impl Contender {
     pub(crate) fn limit(&self) -> Option<String> {
         self.limit.map(|batch| format!("limit@{batch}"))
     }
+}
+
+/// Whether a buffer's producer can be all of these at once, each said once.
+fn are_of_producers(variants: &[&str]) -> bool {
+    let is_once = |(place, name)| PRODUCERS.contains(name) && !variants[..place].contains(name);
+    variants.iter().enumerate().all(is_once)
 }
 
 /// A buffer for batches of this size. It holds about 40 of them, so that a trial ends soon after its time: what is in the
@@ -230,8 +270,8 @@ fn batch_size(name: &str, text: &str) -> Result<usize> {
 fn unknown(name: &str) -> Error {
     let plain: Vec<_> = PLAIN.iter().map(|(name, _)| *name).collect();
     Error::of_arguments(format!(
-        "there is no contender {name:?}: it must be {}, limit@ROWS, forebay@ROWS or forebay, the last two also with \
-         +coalesce",
+        "there is no contender {name:?}: it must be {}, limit@ROWS, forebay@ROWS or forebay; limit also with \
+         +default-checkpoint, forebay with +coalesce and +unordered",
         plain.join(", ")
     ))
 }
@@ -260,12 +300,39 @@ mod tests {
 
     #[test]
     fn a_name_that_is_none_is_told_which_there_are() {
-        for name in ["dircet", "forebay@", "forebay@0", "limit@400+coalesce", "forebay@x", ""] {
+        let names = "dircet forebay@ forebay@0 forebay@x forebay+ forebay+sorted direct+coalesce \
+                     limit@400+coalesce limit@400+ forebay+default-checkpoint forebay+coalesce+coalesce";
+        for name in names.split(' ').chain([""]) {
             let error = Contender::named(name, &own(), RowSize(64)).unwrap_err().to_string();
             assert!(error.contains("it must be direct") || error.contains("must be"), "{error}");
         }
         assert_eq!(Contender::named("limit", &own(), RowSize(64)).unwrap().name(), "limit@400");
         assert!(Contender::named("forebay+coalesce", &own(), RowSize(64)).unwrap().batch.is_none());
+    }
+
+    #[test]
+    fn what_a_producer_does_stands_after_the_batch_size_in_any_order() {
+        for (name, coalesce, unordered) in [
+            ("forebay@400", false, false),
+            ("forebay@400+coalesce", true, false),
+            ("forebay+unordered", false, true),
+            ("forebay+coalesce+unordered", true, true),
+            ("forebay+unordered+coalesce", true, true),
+        ] {
+            let contender = Contender::named(name, &own(), RowSize(64)).unwrap();
+            assert_eq!(contender.name(), name);
+            assert_eq!(contender.options["coalesce"], coalesce);
+            assert_eq!(contender.options["unordered"], unordered);
+        }
+    }
+
+    #[test]
+    fn a_limit_with_the_default_checkpoint_differs_in_nothing_else() {
+        let named = |name| Contender::named(name, &own(), RowSize(64)).unwrap();
+        let (usual, other) = (named("limit@400"), named("limit+default-checkpoint"));
+        assert_eq!(other.name(), "limit@400+default-checkpoint");
+        assert_eq!((usual.checkpoint_pages, other.checkpoint_pages), (None, Some(1_000)));
+        assert_eq!((usual.options, usual.batch), (other.options, other.batch));
     }
 
     #[test]

@@ -138,12 +138,14 @@ impl Plan {
         let total = self.workers;
         let count = if contender.is_alone() { 1 } else { total };
         let kind = if contender.is_alone() { WorkerKind::Threads } else { self.kind };
+        let settings = self.settings(contender.journal_mode());
+        let checkpoint_pages = contender.checkpoint_pages.unwrap_or(settings.checkpoint_pages);
         Request {
             protocol: PROTOCOL,
             contender: contender.kind.clone(),
             options: contender.options.clone(),
             database,
-            settings: self.settings(contender.journal_mode()),
+            settings: Settings { checkpoint_pages, ..settings },
             target: self.workload.target(),
             rows: self.workload.rows(self.row),
             mode,
@@ -195,6 +197,17 @@ mod tests {
     use crate::report::tests::plan;
 
     type Change = fn(&mut Plan);
+
+    #[test]
+    fn a_checkpoint_of_its_own_is_asked_of_one_contender_and_of_no_other() {
+        let plan = plan();
+        let pages = |name| {
+            let own = &plan.contenders[0].program;
+            let contender = Contender::named(name, own, plan.row.size()).unwrap();
+            plan.request(&contender, Mode::Push, PathBuf::new()).settings.checkpoint_pages
+        };
+        assert_eq!((pages("limit@400"), pages("limit@400+default-checkpoint")), (10_240, 1_000));
+    }
 
     #[test]
     fn what_cannot_be_run_is_told_by_its_argument() {

@@ -102,6 +102,18 @@ fn results_on_standard_output_are_alone_there() {
 }
 
 #[test]
+fn another_checkpoint_and_other_producers_take_part_beside_the_usual_ones() {
+    let folder = Folder::new();
+    let contenders = "limit@10,limit@10+default-checkpoint,forebay@10+coalesce+unordered";
+    let ran = folder.run(&format!(
+        "bench --contender {contenders} --workers 3 --mode push --rounds 1 --seconds 0.1"
+    ));
+    let out = ran.exits(0).out;
+    assert!(out.contains("those with +default-checkpoint)"), "{out}");
+    assert!(contenders.split(',').all(|name| out.contains(name)), "{out}");
+}
+
+#[test]
 fn workers_that_are_processes_are_told_as_such() {
     let folder = Folder::new();
     let line =

@@ -30,6 +30,8 @@ struct Options {
     config: Config,
     /// Whether rows with one key are merged.
     coalesce: bool,
+    /// Whether a batch may be sorted by key.
+    unordered: bool,
     /// Whether it is told how old rows get, and what is left in the end is not written.
     watch: bool,
 }
@@ -91,6 +93,7 @@ impl<S: Source> Buffered<S> {
             table.upsert(key.iter().map(String::as_str))
         };
         let write = if options.coalesce { write.coalesce() } else { write };
+        let write = if options.unordered { write.unordered() } else { write };
         let producer = write.producer()?;
         let watched = buffer.clone();
         let watch = match options.watch {

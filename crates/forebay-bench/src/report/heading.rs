@@ -61,8 +61,14 @@ fn settings(results: &Results) -> String {
     } else {
         ""
     };
+    let but =
+        if results.entries.iter().any(|entry| entry.contender.ends_with("+default-checkpoint")) {
+            " (not those with +default-checkpoint)"
+        } else {
+            ""
+        };
     format!(
-        "{}{flush}; durability {}; all with {}{besides}, busy timeout {}, cache {}, checkpoint at {} pages",
+        "{}{flush}; durability {}; all with {}{besides}, busy timeout {}, cache {}, checkpoint at {} pages{but}",
         results.disk.filesystem,
         settings.synchronous.name(),
         settings.journal_mode.to_uppercase(),
@@ -84,7 +90,7 @@ fn modes(results: &Results) -> String {
 }
 
 /// The machine, names and values.
-pub(crate) fn machine(begun_at: &str, host: &Host, disk: &Disk) -> Vec<(&'static str, String)> {
+pub fn machine(begun_at: &str, host: &Host, disk: &Disk) -> Vec<(&'static str, String)> {
     let memory = host
         .memory_bytes
         .map_or_else(String::new, |bytes| format!(", {} of memory", units::bytes(bytes as f64)));
