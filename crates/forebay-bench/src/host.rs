@@ -12,7 +12,7 @@ use crate::spread::Spread;
 const FLUSHES: usize = 20;
 
 /// The machine that this runs on.
-pub(crate) fn host() -> Host {
+pub fn host() -> Host {
     let name = rustix::system::uname();
     let (system, release) = (name.sysname().to_string_lossy(), name.release().to_string_lossy());
     let kib = line_of("/proc/meminfo", "MemTotal:")
@@ -34,7 +34,7 @@ fn line_of(file: &str, name: &str) -> Option<String> {
 }
 
 /// The disk that a folder lies on. Blocks for the flushes that are timed.
-pub(crate) fn disk(folder: &Path) -> Disk {
+pub fn disk(folder: &Path) -> Disk {
     Disk { filesystem: filesystem(folder), flush_seconds: flush_seconds(folder) }
 }
 

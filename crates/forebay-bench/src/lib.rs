@@ -11,7 +11,7 @@ mod contender;
 mod contenders;
 mod error;
 mod figures;
-mod host;
+pub mod host;
 mod plan;
 mod program;
 pub mod report;

@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use crate::failure::{Failure, Result, because};
 
 /// Prints to standard output.
-pub(crate) fn print(text: &str) -> Result<()> {
+///
+/// # Errors
+///
+/// When it cannot be written, unless whoever reads it has closed it.
+pub fn print(text: &str) -> Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         // Whoever closed standard output does not want it.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -19,7 +23,7 @@ pub(crate) fn print(text: &str) -> Result<()> {
 }
 
 /// A file that is there, with what it held before.
-pub(crate) struct Kept {
+pub struct Kept {
     path: PathBuf,
     file: File,
     /// It was not there before, and nothing is in it yet.
@@ -28,7 +32,11 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Opens a file without touching what it holds. `option` is what named it.
-    pub(crate) fn open(option: &str, path: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written there.
+    pub fn open(option: &str, path: &Path) -> Result<Self> {
         let mut options = OpenOptions::new();
         options.write(true);
         let opened = match options.clone().create_new(true).open(path) {
@@ -42,12 +50,16 @@ impl Kept {
     }
 
     /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Has it hold this and nothing else.
-    pub(crate) fn write(&mut self, text: &str) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written.
+    pub fn write(&mut self, text: &str) -> Result<()> {
         self.replace(text).map_err(|error| {
             Failure::new(format!("cannot write {}: {}", self.path.display(), because(&error)))
         })
@@ -75,11 +87,15 @@ impl Drop for Kept {
 
 /// Folders that were made.
 #[derive(Default)]
-pub(crate) struct Folders(Vec<PathBuf>);
+pub struct Folders(Vec<PathBuf>);
 
 impl Folders {
     /// Makes a folder and those above it that are not there. `option` is what named it.
-    pub(crate) fn make(&mut self, option: &str, folder: &Path) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When one cannot be made.
+    pub fn make(&mut self, option: &str, folder: &Path) -> Result<()> {
         self.add(folder).map_err(|error| cannot(option, "make the folder", folder, &error))
     }
 
@@ -94,7 +110,7 @@ impl Folders {
     }
 
     /// Leaves them where they are.
-    pub(crate) fn keep(mut self) {
+    pub fn keep(mut self) {
         self.0.clear();
     }
 }

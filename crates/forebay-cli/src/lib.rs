@@ -3,7 +3,7 @@
 pub mod args;
 pub mod bench;
 pub mod failure;
-mod kept;
+pub mod kept;
 pub mod load;
 pub mod screen;
 pub mod signals;

@@ -12,12 +12,13 @@ mod plots;
 mod table;
 mod takeaways;
 mod timing;
-pub(crate) mod units;
+pub mod units;
 
 use forebay_trial::Mode;
 
 use crate::results::{Entry, Results};
 
+pub use heading::machine;
 pub use markdown::markdown;
 pub use page::page;
 pub use plots::{FILES as PLOT_FILES, Plot, plots};

@@ -8,7 +8,7 @@ const BYTES: [(f64, &str); 4] =
     [(1.0, "B"), (1024.0, "KiB"), (1_048_576.0, "MiB"), (1_073_741_824.0, "GiB")];
 
 /// With a comma at every third digit.
-pub(crate) fn grouped(number: f64) -> String {
+pub fn grouped(number: f64) -> String {
     let digits = format!("{:.0}", number.abs());
     let mut text = if number <= -0.5 { "-".to_owned() } else { String::new() };
     for (position, digit) in digits.char_indices() {
@@ -21,7 +21,7 @@ pub(crate) fn grouped(number: f64) -> String {
 }
 
 /// To about three digits: `16,924`, `41.9`, `2.54`, `0.018`.
-pub(crate) fn number(number: f64) -> String {
+pub fn number(number: f64) -> String {
     match number.abs() {
         size if size >= 99.95 => grouped(number),
         size if size >= 9.995 => format!("{number:.1}"),
@@ -52,7 +52,7 @@ pub(crate) fn short(number: f64) -> String {
 }
 
 /// Seconds: `21 µs`, `1.2 ms`, `186 ms`.
-pub(crate) fn time(seconds: f64) -> String {
+pub fn time(seconds: f64) -> String {
     if seconds == 0.0 { "0 s".to_owned() } else { with_unit(seconds, &TIMES) }
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn counted(number: u64, what: &str) -> String {
 }
 
 /// Bytes: `9.2 MiB`.
-pub(crate) fn bytes(bytes: f64) -> String {
+pub fn bytes(bytes: f64) -> String {
     with_unit(bytes, &BYTES)
 }
 
