@@ -146,7 +146,17 @@ impl<'a> Row<'a> {
         self.shape.key().iter().filter_map(move |&position| values.clone().nth(position))
     }
 
+    /// Whether another row of its shape has its key.
+    #[inline]
+    pub(crate) fn has_key_of(&self, other: &Row<'_>) -> bool {
+        match *self.shape.key() {
+            [position] => self.values().slice(position) == other.values().slice(position),
+            _ => self.key().eq(other.key()),
+        }
+    }
+
     /// The encoded values of the row's key, one after the other.
+    #[inline]
     pub(crate) fn key(&self) -> impl Iterator<Item = &'a [u8]> {
         let values = self.values();
         self.shape.key().iter().map(move |&position| values.clone().slice(position))

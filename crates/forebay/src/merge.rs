@@ -66,9 +66,7 @@ impl Newest {
         let stretch = self.stretch;
         let at = |slot: u32| read_row(bytes, rows[slot as usize].offset as usize, shapes);
         let is_known = |known: &Entry| {
-            known.hash == hash
-                && known.slot as usize >= stretch
-                && at(known.slot).key().eq(row.key())
+            known.hash == hash && known.slot as usize >= stretch && at(known.slot).has_key_of(row)
         };
         let entry = self.slots.entry(hash, is_known, |known| known.hash);
         let older = match &entry {
