@@ -74,7 +74,12 @@ impl Run {
             Self::Alone => ("--mode await --workers 1", &["direct", "forebay@400"], Rivals::None),
             Self::Wide => (
                 "--mode push --workload wide",
-                &["limit@400", "limit@400+default-checkpoint", "forebay@400", "forebay+unordered"],
+                &[
+                    "limit@400",
+                    "limit@400+default-checkpoint",
+                    "forebay@400",
+                    "forebay@20000+unordered",
+                ],
                 Rivals::None,
             ),
             Self::Processes => (

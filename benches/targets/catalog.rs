@@ -218,7 +218,7 @@ pub(crate) const TARGETS: &[Target] = &[
         least(3.0, "limit, 1,000 pages"),
         MEDIAN,
         Run::Wide,
-        rate("forebay+unordered", USUAL_LIMIT),
+        rate("forebay@20000+unordered", USUAL_LIMIT),
     ),
     own(
         "7d",

@@ -53,6 +53,24 @@ fn close_is_for_all_clones_and_may_be_called_again() {
     buffer.close().unwrap();
 }
 
+/// Whoever flushes is told by the thread that commits its own row, and has no row to come back with.
+#[test]
+fn flushes_beside_lone_writes_keep_nobody_waiting() {
+    let gate = Gate::open();
+    let buffer = WriteBuffer::with_sink(gate.sink(), lingering()).unwrap();
+    let topics = buffer.table("topics").insert().producer().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..2_000).for_each(|id| topics.write(&(id, "x", 0)).unwrap()));
+        for _ in 0..2 {
+            scope.spawn(|| (0..2_000).for_each(|_| buffer.flush().unwrap()));
+        }
+    });
+    topics.write(&(2_000, "x", 0)).unwrap();
+    buffer.close().unwrap();
+    assert_eq!(gate.ids().concat().len(), 2_001);
+    assert!(adds_up(&buffer.stats()));
+}
+
 #[test]
 fn rows_that_cannot_be_written_in_time_are_handed_back() {
     let gate = Gate::open();

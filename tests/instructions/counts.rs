@@ -1,7 +1,8 @@
 //! What a row takes, in instructions and allocations, held against what it took when somebody looked last.
 //!
 //! valgrind counts, so the counts are the same on a machine that has other things to do: within 2 % from run to run.
-//! The baselines are those of x86-64, of a release build, and of all threads together.
+//! The baselines are those of x86-64, of a release build, and of all threads together. `tests/run` leaves them out on
+//! other machines, and says so.
 
 use std::process::Command;
 
@@ -13,8 +14,8 @@ const ROWS: u64 = 40_000;
 /// What a push of a struct of 4 columns may take, whatever it took before.
 const MAX_PUSH_OF_A_STRUCT: u64 = 600;
 
-/// What a batch may allocate, of whatever many rows.
-const MAX_ALLOCATIONS_OF_A_BATCH: u64 = 0;
+/// What the batches of a run may allocate together: what a segment is shared by, and whatever grows once.
+const MAX_ALLOCATIONS: u64 = 10;
 
 /// A part of a workload, and the instructions that it took for each row.
 struct Case {
@@ -126,16 +127,13 @@ fn a_row_in_a_batch_whose_values_are_read_takes_no_more_instructions_than_it_did
 }
 
 #[test]
-fn a_batch_allocates_nothing_for_its_rows() {
+fn batches_allocate_nothing() {
     for case in [BATCH, COALESCED_BATCH, READ_BATCH] {
-        let batches = ROWS / 400;
-        let count = case.count(&ALLOCATIONS) / batches;
+        let count = case.count(&ALLOCATIONS);
         assert!(
-            count <= MAX_ALLOCATIONS_OF_A_BATCH,
-            "a batch of {} `{}` allocates {count} times, more than {MAX_ALLOCATIONS_OF_A_BATCH}\n\
-             hint: see where: valgrind --tool=dhat {WORKLOAD} {} {ROWS} written, for valgrind's dh_view.html",
-            ROWS / batches,
-            case.workload,
+            count <= MAX_ALLOCATIONS,
+            "the batches of {ROWS} `{0}` allocate {count} times, more than {MAX_ALLOCATIONS}\n\
+             hint: see where: valgrind --tool=dhat {WORKLOAD} {0} {ROWS} written, for valgrind's dh_view.html",
             case.workload
         );
     }

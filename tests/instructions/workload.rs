@@ -109,6 +109,10 @@ fn writes(count: usize, until: Until) {
     let row = topic(0);
     let write = || topics.write(black_box(&row)).expect("a commit");
     (0..count).for_each(|_| write());
+    // The writer has the sink at first. Once a row was all there is, each is.
+    while buffer.stats().commits_on_caller == 0 {
+        write();
+    }
     if until != Until::Warm {
         let warm = buffer.stats().commits_on_caller;
         (0..count).for_each(|_| write());

@@ -84,7 +84,7 @@ pub(crate) struct State {
     sleep: Sleep,
     pressed: bool,
     awaited: bool,
-    /// Those who were told of their rows and have not come back with another one, as far as anybody knows.
+    /// Those who were told of their rows, or of a flush, and have not come back with another row. A guess: some never do.
     pub(crate) absent: usize,
     flushing: bool,
     pub(crate) room: WaitList,
@@ -355,9 +355,9 @@ impl Shared {
                 return Job::Write(state.take_worker());
             }
             let due = self.policy.due(&state.gathered(), sync::now);
-            let may_gather = !matches!(due, Due::Now(trigger) if trigger != Trigger::Receipt);
-            let rows = state.open.rows();
-            if may_gather && gathering.goes_on(rows, &mut state.absent) {
+            let may_gather = matches!(state.life, Life::Open)
+                && !matches!(due, Due::Now(trigger) if trigger != Trigger::Receipt);
+            if may_gather && gathering.goes_on(&mut state.absent) {
                 drop(state);
                 let given = self.turns.give();
                 state = self.state.lock();

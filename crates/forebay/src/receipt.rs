@@ -162,8 +162,8 @@ impl Receipt {
 
     /// Blocks until the row is decided.
     ///
-    /// When nothing else is pending, the calling thread commits the row itself instead of paying for two
-    /// thread switches.
+    /// When nothing else is pending or about to come, the calling thread commits the row itself instead of paying for
+    /// two thread switches.
     ///
     /// # Errors
     ///

@@ -16,7 +16,7 @@ use crate::sync::{self, AtomicU64, Ordering};
 /// Turns that a thread gives away before it parks.
 const BEFORE_PARKING: u32 = 8;
 /// Turns that the writer gives away in vain before he no longer counts on those he has told.
-const IN_VAIN: u32 = 4;
+const IN_VAIN: u32 = if cfg!(forebay_loom) { 1 } else { 4 };
 /// A turn that takes longer was taken by a thread that computes, as a rule.
 const LONG: Duration = Duration::from_millis(1);
 /// Time in long turns, of all threads together and less half of that in short ones, after which none is given away
@@ -41,10 +41,11 @@ impl Turns {
         Self { begun: sync::now(), lost: zero(), rest_until: zero() }
     }
 
-    /// Gives a turn away, unless that is dear. In a model never: it changes nothing that another thread could see.
+    /// Gives a turn away, unless that is dear. In a model, where there is no time, always.
     pub(crate) fn give(&self) -> bool {
         if cfg!(forebay_loom) {
-            return false;
+            sync::yield_now();
+            return true;
         }
         let before = sync::now() - self.begun;
         if nanos(before) < self.rest_until.load(Ordering::Relaxed) {
@@ -58,6 +59,8 @@ impl Turns {
 
     fn note(&self, took: Duration, now: Duration) {
         if took > LONG {
+            // However long the whole process stood still.
+            let took = took.min(LOSS);
             let lost = self.lost.fetch_add(nanos(took), Ordering::Relaxed) + nanos(took);
             if lost > nanos(LOSS) {
                 self.lost.store(0, Ordering::Relaxed);
@@ -70,10 +73,16 @@ impl Turns {
         }
     }
 
-    /// Gives turns away until `is_over`, a few at the most.
+    /// Gives turns away until `is_over`, a few at the most. In a model none: they change nothing that others could see.
     pub(crate) fn give_until(&self, is_over: impl Fn() -> bool) {
-        let mut turns = 0..BEFORE_PARKING;
-        while turns.next().is_some() && !is_over() && self.give() {}
+        if cfg!(forebay_loom) {
+            return;
+        }
+        for _ in 0..BEFORE_PARKING {
+            if is_over() || !self.give() {
+                break;
+            }
+        }
     }
 }
 
@@ -84,21 +93,22 @@ fn nanos(duration: Duration) -> u64 {
 /// For how long the writer gives way to those he has told.
 #[derive(Default)]
 pub(crate) struct Gathering {
-    rows: usize,
+    absent: usize,
     in_vain: u32,
 }
 
 impl Gathering {
-    /// Whether to give way once more, with `rows` gathered and `absent` told who have not come back. That is a guess,
-    /// for some never do: after a few turns in vain they are not counted on.
-    pub(crate) fn goes_on(&mut self, rows: usize, absent: &mut usize) -> bool {
-        if rows > self.rows {
-            *self = Self { rows, in_vain: 0 };
+    /// Whether to give way once more to the `absent`, who have been told and have not come back. Their number is a
+    /// guess, for some never do: after a few turns in which it does not fall they are not counted on.
+    pub(crate) fn goes_on(&mut self, absent: &mut usize) -> bool {
+        if *absent < self.absent {
+            self.in_vain = 0;
         }
         if self.in_vain == IN_VAIN {
             *absent = 0;
         }
-        self.in_vain += 1;
+        self.absent = *absent;
+        self.in_vain = if *absent > 0 { self.in_vain + 1 } else { 0 };
         *absent > 0
     }
 }
@@ -108,22 +118,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_that_come_keep_it_going_and_a_few_turns_in_vain_end_it() {
+    fn those_who_come_back_keep_it_going_and_a_few_turns_in_vain_end_it() {
         let mut gathering = Gathering::default();
-        let mut absent = 10;
-        for rows in 0..7 {
-            absent = 10 - rows;
+        for mut absent in (4..10).rev() {
             for _ in 0..IN_VAIN {
-                assert!(gathering.goes_on(rows, &mut absent));
+                assert!(gathering.goes_on(&mut absent));
             }
         }
-        assert!(!gathering.goes_on(6, &mut absent));
-        assert_eq!(absent, 0, "they are not counted on until they are told again");
-    }
-
-    #[test]
-    fn nobody_is_given_way_to_when_all_are_back() {
-        assert!(!Gathering::default().goes_on(3, &mut 0));
+        // The writer was woken for something else, and others were told by whoever commits on his own thread.
+        for mut absent in [4, 1, 7] {
+            for _ in 0..IN_VAIN {
+                gathering.goes_on(&mut absent);
+            }
+            assert!(!gathering.goes_on(&mut absent));
+            assert_eq!(absent, 0, "they are not counted on until they are told again");
+            for _ in 0..10 {
+                assert!(!gathering.goes_on(&mut absent));
+            }
+        }
     }
 
     #[test]
@@ -133,11 +145,21 @@ mod tests {
         assert!(turns.give(), "one may be chance");
 
         let turns = Turns::new();
-        turns.note(2 * LOSS, Duration::from_secs(1));
+        turns.note(LOSS, Duration::ZERO);
+        turns.note(LOSS, Duration::from_secs(1));
         let until = Duration::from_secs(1) + 2 * LOSS * REST;
         assert_eq!(turns.rest_until.load(Ordering::Relaxed), nanos(until));
         assert!(!turns.give());
-        turns.give_until(|| false);
+    }
+
+    #[test]
+    fn one_turn_that_takes_an_hour_stops_them_for_seconds_at_the_most() {
+        let turns = Turns::new();
+        let hour = Duration::from_secs(3_600);
+        turns.note(hour, hour);
+        turns.note(hour, 2 * hour);
+        let until = 2 * hour + 2 * LOSS * REST;
+        assert_eq!(turns.rest_until.load(Ordering::Relaxed), nanos(until));
     }
 
     #[test]

@@ -135,7 +135,8 @@ pub(crate) fn block_on_soon<F: Future>(
     turns: impl Fn(&F) -> &Turns,
 ) -> Option<F::Output> {
     drive(future, deadline, |future, parker| {
-        turns(future).give_until(|| parker.notified.load(Ordering::Relaxed));
+        let is_late = || deadline.is_some_and(|deadline| sync::now() >= deadline);
+        turns(future).give_until(|| parker.notified.load(Ordering::Relaxed) || is_late());
     })
 }
 

@@ -14,6 +14,9 @@ use crate::signals::Signals;
 use crate::sink::SinkError;
 use crate::sync::{AtomicU64, Ordering};
 
+/// Bytes before each page in the WAL, by the [file format](https://sqlite.org/fileformat2.html#walformat).
+const FRAME_HEADER: u64 = 24;
+
 /// Watches the database's files. Only their names and inodes: to open one would be to close it again, and
 /// that drops the locks of this process.
 pub(super) struct Files {
@@ -22,7 +25,8 @@ pub(super) struct Files {
     database: Option<u64>,
     /// The inode of the `-wal` file, once there is one.
     wal: Option<u64>,
-    page_bytes: u64,
+    /// What a page takes in the WAL.
+    frame_bytes: u64,
     max_wal_bytes: u64,
     /// Pages in the WAL after the last commit, told by SQLite's hook.
     pages: Arc<AtomicU64>,
@@ -48,7 +52,7 @@ impl Files {
         waiting: Waiting,
     ) -> rusqlite::Result<Self> {
         let page_bytes: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-        let page_bytes = u64::from(page_bytes);
+        let frame_bytes = u64::from(page_bytes) + FRAME_HEADER;
         let pages = Arc::new(AtomicU64::new(0));
         let hook = {
             let pages = Arc::clone(&pages);
@@ -68,11 +72,11 @@ impl Files {
             wal: inode(&wal_path),
             path,
             wal_path,
-            page_bytes,
+            frame_bytes,
             max_wal_bytes,
             pages,
             last_pages: 0,
-            checkpoint_at: max_wal_bytes / page_bytes,
+            checkpoint_at: max_wal_bytes / frame_bytes,
             held: None,
             waiting,
         })
@@ -91,7 +95,7 @@ impl Files {
     ) -> Result<(), SinkError> {
         self.waiting.end(&self.path);
         let pages = self.pages.load(Ordering::Relaxed);
-        signals.set_log_bytes(pages * self.page_bytes);
+        signals.set_log_bytes(pages * self.frame_bytes);
         if pages < self.last_pages {
             self.was_reset();
         }
@@ -161,14 +165,14 @@ impl Files {
     }
 
     fn limit(&self) -> u64 {
-        self.max_wal_bytes / self.page_bytes
+        self.max_wal_bytes / self.frame_bytes
     }
 
     fn is_held(&mut self, pages: u64) {
         let held = self.held.get_or_insert_with(|| Held { since: Instant::now(), warn_at: pages });
         if pages >= held.warn_at {
             held.warn_at = 2 * pages;
-            let bytes = pages * self.page_bytes;
+            let bytes = pages * self.frame_bytes;
             tracing::warn!(
                 wal_bytes = bytes,
                 seconds = held.since.elapsed().as_secs(),
