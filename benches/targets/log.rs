@@ -82,7 +82,7 @@ fn shown(rows: usize, seen: &Seen) -> Result<Shown> {
         made_of: vec![
             bytes(format!("batches of {rows}: peak"), peak),
             bytes("limit".to_owned(), limit),
-            bytes("a batch".to_owned(), batch),
+            bytes(format!("batches of {rows}: one"), batch),
         ],
     })
 }

@@ -151,7 +151,7 @@ fn best_rival(results: &Results, own: &[&str], who: Who) -> Result<Ingredient> {
         .collect();
     let name = match missing.as_slice() {
         [] => name.clone(),
-        missing => format!("{name} (without {}, which failed)", missing.join(", ")),
+        missing => format!("{name} (without {}: void or failed)", missing.join(", ")),
     };
     Ok(Ingredient::new(name, rate, Plain::Rate))
 }
@@ -213,7 +213,7 @@ mod tests {
         assert_eq!((best.number, best.made_of[1].name.as_str()), (2.0, "b"));
         results.entries.push(void());
         let best = rate_over(Over::BestRival(Who::Any), &results).unwrap();
-        assert_eq!(best.made_of[1].name, "b (without other, which failed)");
+        assert_eq!(best.made_of[1].name, "b (without other: void or failed)");
     }
 
     #[test]

@@ -19,10 +19,10 @@ const BEFORE_PARKING: u32 = 8;
 const IN_VAIN: u32 = if cfg!(forebay_loom) { 1 } else { 4 };
 /// A turn that takes longer was taken by a thread that computes, as a rule.
 const LONG: Duration = Duration::from_millis(1);
-/// Time in long turns, of all threads together and less half of that in short ones, after which none is given away
-/// for `REST` times as long. So they go on while long ones take less than a third of the time: with 8 processes of 10 threads
-/// that wait for their rows they take a seventh, beside two threads that compute nine tenths. One long commit has
-/// all who wait for it lose time, and is no reason.
+/// Time in long turns, of all threads together and less that in short ones, after which none is given away for `REST`
+/// times as long. So they go on while long ones take less than half of the time: with 8 processes of 10 threads that wait for
+/// their rows they take a seventh as a rule, beside two threads that compute nine tenths. One long commit has all who wait
+/// for it lose time, and is no reason.
 const LOSS: Duration = Duration::from_secs(1);
 const REST: u32 = 10;
 
@@ -68,7 +68,7 @@ impl Turns {
                 self.rest_until.store(nanos(now).saturating_add(rest), Ordering::Relaxed);
             }
         } else if self.lost.load(Ordering::Relaxed) > 0 {
-            let less = |lost: u64| Some(lost.saturating_sub(nanos(took / 2)));
+            let less = |lost: u64| Some(lost.saturating_sub(nanos(took)));
             let _ = self.lost.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
         }
     }
@@ -167,7 +167,7 @@ mod tests {
         let turns = Turns::new();
         for _ in 0..1_000 {
             turns.note(Duration::from_millis(2), Duration::ZERO);
-            for _ in 0..41 {
+            for _ in 0..21 {
                 turns.note(Duration::from_micros(100), Duration::ZERO);
             }
         }
