@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use forebay::{Config, Error, ErrorKind, Health, Producer, SinkError, Stats, Value, WriteBuffer};
-use support::{Gate, Log};
+use forebay::{Config, Error, ErrorKind, Health, Producer, SinkError, Value, WriteBuffer};
+use support::{Gate, Log, adds_up};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -15,12 +15,6 @@ fn lingering() -> Config {
 fn disk_is_full(gate: &Gate) {
     let error = Error::new(ErrorKind::Unavailable, "the disk is full");
     gate.fail(usize::from(u16::MAX), &SinkError::down(error));
-}
-
-fn adds_up(stats: &Stats) -> bool {
-    let decided =
-        stats.committed + stats.superseded + stats.rejected + stats.unknown + stats.unwritten;
-    stats.accepted == decided && stats.pending == 0
 }
 
 #[test]

@@ -4,11 +4,13 @@ mod database;
 mod gate;
 mod log;
 mod mount;
+mod trial;
 
 pub use database::Scratch;
 pub use gate::{Call, Gate, Written};
 pub use log::Log;
 pub use mount::Mount;
+pub use trial::{Line, Seen, Trial, adds_up, is_full};
 
 /// Settings of the smallest buffer that there can be, which is soon full.
 pub fn smallest() -> forebay::Config {

@@ -1,0 +1,6 @@
+//! The faults of docs/durability.md, each produced for real, in rounds, and held against what was promised.
+//!
+//! `tests/faults/run` runs them with as many rounds as the table there is made of, and writes the table.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
+
+mod producer;
