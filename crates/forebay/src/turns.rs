@@ -4,7 +4,7 @@
 //! whoever waits for a receipt gives a few turns away before it parks. And threads and tasks that write one row after
 //! the other, and wait for each, come back at once: whoever takes the first of their new rows alone commits in tens of
 //! transactions what fits one. So the writer, before he sleeps and before he takes rows that are due for no other reason
-//! than that somebody waits, gives turns away too, for as long as rows still come. Neither waits for anybody.
+//! than that somebody waits, gives turns away too, for as long as they come back. Neither waits for anybody.
 //!
 //! Among threads that do the same a turn is over in microseconds. A thread that computes keeps it for milliseconds: then it
 //! is better to park. Whoever finds out stops all of them, for many times as long as was lost.
