@@ -23,6 +23,7 @@ mod spread;
 mod threshold;
 mod trial;
 pub mod tune;
+pub mod untouched;
 mod verify;
 mod workload;
 

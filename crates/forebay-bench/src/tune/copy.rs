@@ -87,8 +87,8 @@ impl TableCopy {
     fn copy(choice: &TableChoice, stop: &Stop) -> Result<Self> {
         let name = &choice.database;
         let source = Source::open(name, stop)?;
-        let read = |error: rusqlite::Error| source.failed(&error);
-        let tables = schema::tables(&source.connection).map_err(read)?;
+        let read = |error: rusqlite::Error| source.failed(error);
+        let tables = schema::tables(source.connection()).map_err(read)?;
         let table = find(&tables, &choice.table)?;
         let parent = place(choice)?;
         let folder = folder(&parent, name, choice.folder.is_some())?;

@@ -8,10 +8,11 @@ use forebay::rusqlite::{self, Connection};
 use forebay_trial::{listed, quoted};
 
 use super::schema::{self, Object, Table};
-use super::source::{self, Source};
+use super::source::Source;
 use crate::error::{Error, Result};
 use crate::program::Stop;
 use crate::report::units::{counted, named};
+use crate::untouched;
 
 /// Rows that are copied of the table at the most; of all others together as many again.
 const MAX_ROWS: u64 = 1_000_000;
@@ -44,9 +45,9 @@ impl<'a> Copying<'a> {
 
     /// Copies tables and rows. Returns what is to be made of them, for which the source is not needed.
     pub(super) fn fill(&mut self, from: &Source, tables: &[Table]) -> Result<Vec<Object>> {
-        let unread = |error: rusqlite::Error| from.failed(&error);
-        let mut objects = schema::objects(&from.connection).map_err(unread)?;
-        let related = schema::related(&from.connection, &objects, &self.table.name, tables)
+        let unread = |error: rusqlite::Error| from.failed(error);
+        let mut objects = schema::objects(from.connection()).map_err(unread)?;
+        let related = schema::related(from.connection(), &objects, &self.table.name, tables)
             .map_err(unread)?;
         self.prepare(from).map_err(|error| self.unwritten(&error))?;
         let is_shadow = |object: &Object| {
@@ -74,11 +75,12 @@ impl<'a> Copying<'a> {
 
     /// Has the copy be laid out as its source is, and made without a thought of crashes.
     fn prepare(&mut self, from: &Source) -> rusqlite::Result<()> {
-        source::interrupt(&mut self.to, self.stop)?;
+        untouched::interrupt(&mut self.to, self.stop)?;
         // What a schema says is run as it is: it may do nothing to other files.
         self.to.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
         for name in ["page_size", "auto_vacuum", "encoding"] {
-            let value: Value = from.connection.pragma_query_value(None, name, |row| row.get(0))?;
+            let value: Value =
+                from.connection().pragma_query_value(None, name, |row| row.get(0))?;
             self.to.pragma_update(None, name, value)?;
         }
         self.to.execute_batch(
@@ -152,10 +154,10 @@ impl<'a> Copying<'a> {
 
     /// Copies rows up to this amount. Returns how many, and whether those were all.
     fn rows(&self, from: &Source, table: &Table, most: Amount) -> Result<(Amount, bool)> {
-        let unread = |error: rusqlite::Error| from.failed(&error);
+        let unread = |error: rusqlite::Error| from.failed(error);
         let unwritten = |error: rusqlite::Error| self.unwritten(&error);
         let mut copied = Amount { rows: 0, bytes: 0 };
-        let columns = schema::columns(&from.connection, &table.name).map_err(unread)?;
+        let columns = schema::columns(from.connection(), &table.name).map_err(unread)?;
         if columns.is_empty() {
             return Ok((copied, true));
         }
@@ -165,7 +167,7 @@ impl<'a> Copying<'a> {
         let (name, list, marks) = (quoted(&table.name), listed(&names), vec!["?"; names.len()]);
         let select = format!("SELECT {list} FROM {name}");
         let insert = format!("INSERT INTO {name}({list}) VALUES ({})", marks.join(","));
-        let mut select = from.connection.prepare(&select).map_err(unread)?;
+        let mut select = from.connection().prepare(&select).map_err(unread)?;
         let mut insert = self.to.prepare(&insert).map_err(unwritten)?;
         let mut found = select.query([]).map_err(unread)?;
         while let Some(row) = found.next().map_err(unread)? {

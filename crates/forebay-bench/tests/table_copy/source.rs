@@ -64,7 +64,10 @@ fn a_log_that_a_killed_process_has_left_is_read_and_kept() {
         let name = format!("app.db{ending}");
         fs::copy(database.folder.path().join(&name), left.folder.path().join(&name)).unwrap();
     }
+    let index = || fs::read(left.folder.path().join("app.db-shm")).unwrap();
+    let before = index();
     leaves_alone(&left);
+    assert_eq!(index(), before, "nobody has the log open, and its index is made again in memory");
     let copy = left.copy("t");
     assert_eq!(texts(&open(&copy), "SELECT DISTINCT v FROM t"), ["newest"]);
     drop(copy);

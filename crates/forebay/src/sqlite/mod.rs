@@ -43,6 +43,17 @@ pub struct SqliteSink {
 }
 
 impl SqliteSink {
+    /// The oldest SQLite that a sink works with, as SQLite numbers its versions. Those from 3.7.0 to 3.51.2 can
+    /// corrupt a database when the WAL is reset while another connection checkpoints:
+    /// <https://sqlite.org/wal.html#walresetbug>.
+    pub const OLDEST_SQLITE: i32 = 3_051_003;
+
+    /// The name of the network filesystem that a folder lies on, if it does. WAL mode cannot work there, and no sink
+    /// is opened. Only Linux tells.
+    pub fn network_filesystem(folder: impl AsRef<Path>) -> Option<&'static str> {
+        open::network_filesystem(folder.as_ref())
+    }
+
     /// Opens a database file, sets the connection up for writing and reads the settings back.
     ///
     /// # Errors

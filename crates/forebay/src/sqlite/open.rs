@@ -7,16 +7,13 @@ use std::time::{Duration, Instant};
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
 
+use super::SqliteSink;
 use super::busy::Waiting;
 use super::fault;
 use super::wal::Files;
 use crate::config::{Config, Durability};
 use crate::error::{Error, ErrorKind, Result};
 use crate::signals::Signals;
-
-/// SQLite from 3.7.0 to 3.51.2 can corrupt a database when the WAL is reset while another connection
-/// checkpoints: <https://sqlite.org/wal.html#walresetbug>.
-const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// Statements kept prepared: a few sizes for each of a few dozen shapes.
 const CACHED_STATEMENTS: usize = 256;
@@ -147,7 +144,7 @@ pub(super) fn max_parameters(connection: &Connection) -> usize {
 }
 
 pub(super) fn check_version() -> Result<()> {
-    if rusqlite::version_number() >= OLDEST_SQLITE {
+    if rusqlite::version_number() >= SqliteSink::OLDEST_SQLITE {
         return Ok(());
     }
     Err(Error::new(
@@ -171,7 +168,6 @@ pub(super) fn check_place(path: &Path) -> Result<()> {
     if !folder.is_dir() {
         return Err(cannot_open(path, &format!("the folder {} is not there", folder.display())));
     }
-    #[cfg(target_os = "linux")]
     if let Some(kind) = network_filesystem(&folder) {
         return Err(cannot_open(
             path,
@@ -205,8 +201,14 @@ fn check_writable(path: &Path) -> Result<()> {
 }
 
 /// The name of the network filesystem that a folder lies on, if it does.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn network_filesystem(_: &Path) -> Option<&'static str> {
+    None
+}
+
+/// The name of the network filesystem that a folder lies on, if it does.
 #[cfg(target_os = "linux")]
-fn network_filesystem(folder: &Path) -> Option<&'static str> {
+pub(super) fn network_filesystem(folder: &Path) -> Option<&'static str> {
     // The magic numbers of statfs(2).
     let kind = match rustix::fs::statfs(folder).ok()?.f_type as u32 {
         0x6969 => "NFS",
