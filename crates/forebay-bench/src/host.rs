@@ -44,7 +44,7 @@ pub(crate) fn is_memory(disk: &Disk) -> bool {
 }
 
 /// The filesystem's name: that of the mount whose path is the longest above the folder.
-fn filesystem(folder: &Path) -> String {
+pub fn filesystem(folder: &Path) -> String {
     let unknown = || "unknown".to_owned();
     let Ok(folder) = folder.canonicalize() else { return unknown() };
     let Ok(mounts) = fs::read_to_string("/proc/self/mounts") else { return unknown() };

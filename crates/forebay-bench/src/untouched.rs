@@ -126,6 +126,17 @@ impl Untouched {
         &self.connection
     }
 
+    /// Has its statements end at a moment, or when told to stop.
+    ///
+    /// # Errors
+    ///
+    /// When SQLite refuses that.
+    pub fn bound(&mut self, until: Option<Instant>, stop: &Stop) -> rusqlite::Result<()> {
+        let stop = stop.clone();
+        let is_due = move || until.is_some_and(|until| Instant::now() >= until);
+        self.connection.progress_handler(STEPS, Some(move || stop.is_stopped() || is_due()))
+    }
+
     /// How it is open.
     pub fn access(&self) -> Access {
         self.access
@@ -248,7 +259,7 @@ fn begin(
     Ok(connection)
 }
 
-/// Has statements of the connection end when it is told to stop.
+/// Has statements of a connection end when told to stop.
 pub(crate) fn interrupt(connection: &mut Connection, stop: &Stop) -> rusqlite::Result<()> {
     let stop = stop.clone();
     connection.progress_handler(STEPS, Some(move || stop.is_stopped()))

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::bench::args::Bench;
+use crate::doctor::args::Doctor;
 use crate::load::records::Format;
 use crate::tune::args::Tune;
 
@@ -40,6 +41,10 @@ pub enum Command {
     /// The table is copied beside its database, which is only read. Workers write rows of the copy with one batch
     /// size after the other; then the settings that suit them are printed as TOML.
     Tune(Box<Tune>),
+    /// Look at a database: is it locked, is WAL on, what is wrong and what to do
+    ///
+    /// Every finding comes with its fix. Nothing is written unless --fix is given.
+    Doctor(Doctor),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {
@@ -50,7 +55,7 @@ pub enum Command {
     #[command(after_help = MAN_HELP)]
     Man {
         /// The subcommand to print the page of; without it the page of forebay itself
-        #[arg(value_parser = ["load", "bench", "tune", "completions", "man"])]
+        #[arg(value_parser = ["load", "bench", "tune", "doctor", "completions", "man"])]
         command: Option<String>,
     },
     /// Run one trial of the bench, as the program of a contender

@@ -94,9 +94,11 @@ pub enum Exit {
     Rejected,
     /// Everything was done, and has shown less than was asked for: a ratio below its threshold, a contender that is void.
     Missed,
+    /// Something is not as it should be, and still works.
+    Warned,
     /// The arguments are wrong.
     Arguments,
-    /// It could not be done, or only in part; the message says what was.
+    /// It could not be done, or only in part, or what was looked at does not work; the message says which.
     Failed,
     /// A second signal stopped it at once.
     Stopped,
@@ -109,7 +111,7 @@ impl Exit {
     pub fn code(self) -> u8 {
         match self {
             Self::Success => 0,
-            Self::Rejected | Self::Missed => 1,
+            Self::Rejected | Self::Missed | Self::Warned => 1,
             // As the argument parser's own.
             Self::Arguments => 2,
             Self::Failed => 3,

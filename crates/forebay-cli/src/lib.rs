@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod bench;
+pub mod doctor;
 pub mod failure;
 pub mod kept;
 pub mod load;

@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser};
 use forebay_cli::args::{Cli, Command};
 use forebay_cli::failure::{Exit, Failure, Result};
 use forebay_cli::screen::Screen;
-use forebay_cli::{bench, load, tune};
+use forebay_cli::{bench, doctor, load, tune};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         Command::Load(args) => load::run(args, &screen),
         Command::Bench(args) => bench::run(args, &screen),
         Command::Tune(args) => tune::run(args, &screen),
+        Command::Doctor(args) => doctor::run(args),
         Command::Completions { shell } => print(|out| {
             clap_complete::generate(*shell, &mut Cli::command(), "forebay", out);
             Ok(())

@@ -39,15 +39,15 @@ Examples:
 
 What is looked at:
   file           is it a SQLite database
-  sqlite         which SQLite wrote it last; is that one with a known bug
-  filesystem     can WAL work there; is it read-only, or nearly full
-  permissions    of the database, the files beside it, and their folder
-  wal            is WAL on, and can it be used
-  journal        has a process died in the middle of a transaction
   lock           is somebody writing, and who; a lock is looked at for a second
   open           who has the database open
+  wal            is WAL on, and can it be used
   wal_size       how large the log is, and who reads
+  journal        has a process died in the middle of a transaction
   busy_timeout   what cannot be seen from outside, and what to set
+  filesystem     can WAL work there; is it read-only, or nearly full
+  permissions    of the database, the files beside it, and their folder
+  sqlite         which SQLite wrote it last; is that one with a known bug
   contents       only told where the checks below cannot be made
   integrity      PRAGMA quick_check; with --full PRAGMA integrity_check
   page_size, free_pages, foreign_keys, tables, triggers

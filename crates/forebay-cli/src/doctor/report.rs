@@ -59,16 +59,24 @@ impl Report {
         text
     }
 
-    /// How many findings there are of each level that is not ok, the worst last.
+    /// How many findings there are of each level that is not ok, and of which checks; the worst last.
     fn sum(&self) -> String {
-        let levels = [Level::Note, Level::Warning, Level::Error].into_iter().filter_map(|level| {
-            let of_level = self.findings.iter().filter(|finding| finding.level == level).count();
-            (of_level > 0).then(|| count(of_level as u64, level.name()))
-        });
-        match levels.collect::<Vec<_>>().join(", ") {
+        let of_level = |level: Level| {
+            let found = self.findings.iter().filter(move |finding| finding.level == level);
+            let mut checks: Vec<_> = found.map(|finding| finding.check).collect();
+            let sum = count(checks.len() as u64, level.name());
+            checks.dedup();
+            match (checks.is_empty(), level) {
+                (true, _) => None,
+                (_, Level::Note) => Some(sum),
+                _ => Some(format!("{sum} ({})", checks.join(", "))),
+            }
+        };
+        let sums = [Level::Note, Level::Warning, Level::Error].into_iter().filter_map(of_level);
+        match sums.collect::<Vec<_>>().join(", ") {
             none if none.is_empty() => "all is well".to_owned(),
             notes if self.worst == Level::Note => format!("all is well; {notes}"),
-            sum => sum,
+            sums => sums,
         }
     }
 }

@@ -1,0 +1,181 @@
+//! Who holds which lock: asked of the system, so that nobody has to wait for the asking.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use forebay_bench::Stop;
+use forebay_bench::untouched::beside;
+use rustix::process::{Flock, FlockType, fcntl_getlk};
+
+use super::file::Database;
+use super::finding::Finding;
+use super::process::{self, Process};
+
+const CHECK: &str = "lock";
+/// How long a lock is looked at that somebody holds.
+const TIME: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(10);
+
+/// The bytes of the database file that SQLite locks: <https://sqlite.org/fileformat2.html#the_lock_byte_page>.
+const PENDING: Bytes = Bytes(0x4000_0000, 1);
+const RESERVED: Bytes = Bytes(0x4000_0001, 1);
+const SHARED: Bytes = Bytes(0x4000_0002, 510);
+/// The same of the `-shm` file: <https://sqlite.org/walformat.html#wal_locks>.
+const LOG_WRITE: Bytes = Bytes(120, 1);
+const LOG_READ: std::ops::Range<u64> = 123..128;
+const LOG_OPEN: Bytes = Bytes(128, 1);
+
+/// Where a stretch begins, and its length.
+struct Bytes(u64, u64);
+
+/// The locks on a database at one moment.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Locks {
+    /// Who writes, or has begun a transaction in order to.
+    pub(super) writer: Option<Process>,
+    /// Who keeps everybody else out, also those who read.
+    pub(super) excluder: Option<Process>,
+    /// Who is in a transaction that reads, one of each of SQLite's five locks for that.
+    pub(super) readers: Vec<Process>,
+    /// Somebody has the log open.
+    pub(super) log_is_open: bool,
+}
+
+impl Locks {
+    /// Asks for them. This process must not have the database open: to close a file drops the locks that the process has
+    /// on it.
+    fn look(database: &Database) -> io::Result<Self> {
+        let file = File::open(&database.real)?;
+        let excluder = writing(&file, &SHARED)?;
+        let mut locks = Self { writer: excluder, excluder, ..Self::default() };
+        for bytes in [RESERVED, PENDING] {
+            locks.writer = locks.writer.or(writing(&file, &bytes)?);
+        }
+        let log = match File::open(beside(&database.real, "-shm")) {
+            Ok(log) if database.is_in_wal_mode() => log,
+            _ => {
+                locks.readers.extend(any(&file, &SHARED)?.filter(|_| excluder.is_none()));
+                return Ok(locks);
+            }
+        };
+        locks.writer = locks.writer.or(writing(&log, &LOG_WRITE)?);
+        for byte in LOG_READ {
+            locks.readers.extend(any(&log, &Bytes(byte, 1))?);
+        }
+        locks.readers.sort();
+        locks.readers.dedup();
+        locks.log_is_open = any(&log, &LOG_OPEN)?.is_some();
+        Ok(locks)
+    }
+
+    /// Who keeps a writer from committing.
+    fn in_the_way(&self, database: &Database) -> Option<Process> {
+        let reader = self.readers.first().filter(|_| !database.is_in_wal_mode());
+        self.writer.or(reader.copied())
+    }
+}
+
+/// Who has these bytes locked for writing.
+fn writing(file: &File, bytes: &Bytes) -> io::Result<Option<Process>> {
+    holder(file, bytes, FlockType::ReadLock)
+}
+
+/// Who has them locked in any way.
+fn any(file: &File, bytes: &Bytes) -> io::Result<Option<Process>> {
+    holder(file, bytes, FlockType::WriteLock)
+}
+
+/// Whose lock would be in the way of one of this type.
+fn holder(
+    file: &File,
+    &Bytes(start, length): &Bytes,
+    wanted: FlockType,
+) -> io::Result<Option<Process>> {
+    let wanted = Flock { start, length, ..Flock::from(wanted) };
+    let held = fcntl_getlk(file, &wanted)?;
+    Ok(held.map(|lock| Process(lock.pid.map(|id| id.as_raw_nonzero().get()))))
+}
+
+/// Looks at the locks, and when somebody is in the way of a writer again and again until nobody is, for a second at the
+/// most.
+pub(super) fn watch(database: &Database, stop: &Stop) -> (Locks, Finding) {
+    let begun = Instant::now();
+    let before = states(database);
+    let locks = match Locks::look(database) {
+        Ok(locks) => locks,
+        Err(error) => {
+            let seen = format!("the system does not tell who holds a lock: {error}");
+            let fix = format!("`fuser -v {}` names who has it open", database.word());
+            return (Locks::default(), Finding::note(CHECK, seen, fix));
+        }
+    };
+    let Some(first) = locks.in_the_way(database) else {
+        return (locks, Finding::ok(CHECK, "nobody is writing at this moment"));
+    };
+    let mut seen = vec![first];
+    while begun.elapsed() < TIME && !stop.is_stopped() {
+        thread::park_timeout(STEP);
+        let Ok(now) = Locks::look(database) else { break };
+        let Some(next) = now.in_the_way(database) else {
+            let seconds = begun.elapsed().as_secs_f64();
+            let did = if locks.writer.is_some() { "writing" } else { "reading" };
+            let told = format!(
+                "{first} was {did}, and no longer {seconds:.2} s later; nobody is writing now"
+            );
+            return (now, Finding::ok(CHECK, told));
+        };
+        if !seen.contains(&next) {
+            seen.push(next);
+        }
+    }
+    let time = begun.elapsed();
+    let finding = match seen.as_slice() {
+        [only] if states(database) == before => held(&locks, *only, time),
+        seen => busy(&locks, seen, time),
+    };
+    (locks, finding)
+}
+
+/// What shows that transactions end: when the files were written to, and their lengths.
+fn states(database: &Database) -> Vec<Option<(SystemTime, u64)>> {
+    let state = |path: PathBuf| {
+        let file = fs::metadata(path).ok()?;
+        Some((file.modified().ok()?, file.len()))
+    };
+    ["", "-wal"].map(|ending| state(beside(&database.real, ending))).into()
+}
+
+/// Transactions that follow each other.
+fn busy(locks: &Locks, seen: &[Process], time: Duration) -> Finding {
+    let does =
+        if locks.writer.is_some() { "wrote" } else { "read, which keeps writers from committing," };
+    let told = format!(
+        "busy: somebody {does} at every look for {:.1} s: {}",
+        time.as_secs_f64(),
+        process::listed(seen)
+    );
+    let fix = "set a busy timeout on every connection, and let one process write for all, in few transactions";
+    Finding::warning(CHECK, told, fix)
+}
+
+/// One transaction that was there whenever it was looked at.
+fn held(locks: &Locks, by: Process, time: Duration) -> Finding {
+    let seconds = time.as_secs_f64();
+    let end = match by.0 {
+        Some(id) => format!("have it COMMIT or ROLLBACK, or end it: `kill {id}`"),
+        None => "have it COMMIT or ROLLBACK, or end it; outside of this container its number can be seen".to_owned(),
+    };
+    let told = |what| format!("locked: {by} {what}, at every look for {seconds:.1} s");
+    if locks.excluder.is_some() {
+        let what = "keeps everybody out (`BEGIN EXCLUSIVE`, or `PRAGMA locking_mode=EXCLUSIVE`)";
+        Finding::error(CHECK, told(what), end)
+    } else if locks.writer.is_some() {
+        Finding::error(CHECK, told("is in a transaction that writes"), end)
+    } else {
+        let what = "is in a transaction that reads, and without WAL nobody can commit meanwhile";
+        Finding::warning(CHECK, told(what), end)
+    }
+}

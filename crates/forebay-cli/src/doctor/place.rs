@@ -1,0 +1,145 @@
+//! Where the database lies: the filesystem, and who may do what with its files.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use forebay::SqliteSink;
+use forebay_bench::host::filesystem;
+use forebay_bench::report::units::bytes;
+use forebay_bench::untouched::beside;
+use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
+
+use super::file::Database;
+use super::finding::Finding;
+use super::shell::quoted;
+
+/// Room on the disk below which it counts as nearly full: what the log of a write buffer may take, and some more.
+const ROOM: u64 = 64 << 20;
+/// Bits of a file's mode.
+const OTHERS_READ: u32 = 0o004;
+const OTHERS_WRITE: u32 = 0o002;
+const OTHERS_ENTER: u32 = 0o001;
+const STICKY: u32 = 0o1000;
+
+/// What the filesystem is, and whether it can be written.
+pub(super) fn filesystem_findings(database: &Database) -> Vec<Finding> {
+    const CHECK: &str = "filesystem";
+    let folder = database.folder();
+    let name = filesystem(folder);
+    if let Some(network) = SqliteSink::network_filesystem(folder) {
+        let seen =
+            format!("a network filesystem ({network}), where WAL cannot work and locks may not");
+        let fix = "move it to a local disk of the machine whose processes use it";
+        return vec![Finding::error(CHECK, seen, fix)];
+    }
+    let mut findings = Vec::new();
+    let is_read_only = |path: &Path| {
+        statvfs(path).is_ok_and(|mount| mount.f_flag.contains(StatVfsMountFlags::RDONLY))
+    };
+    if is_read_only(folder) || is_read_only(&database.real) {
+        let seen = format!("{name}, mounted read-only: nothing can be written");
+        let fix = format!(
+            "mount it for writing: `findmnt -T {}` names the mount",
+            quoted(&database.real)
+        );
+        findings.push(Finding::error(CHECK, seen, fix));
+    }
+    if let Ok(disk) = statvfs(folder) {
+        let left = disk.f_bavail * disk.f_frsize;
+        if left < ROOM {
+            let seen = format!("{name}, nearly full: {} left", bytes(left as f64));
+            let fix = "make room, or move the database: when the disk is full nothing is committed";
+            findings.push(Finding::warning(CHECK, seen, fix));
+        } else if findings.is_empty() && ["tmpfs", "ramfs"].contains(&name.as_str()) {
+            let seen =
+                format!("{name}, which is memory: the database goes with the machine's next stop");
+            findings.push(Finding::note(CHECK, seen, "move it to a disk if it is to stay"));
+        } else if findings.is_empty() {
+            let seen = format!("{name}, on this machine; {} left", bytes(left as f64));
+            findings.push(Finding::ok(CHECK, seen));
+        }
+    }
+    findings
+}
+
+/// What this user may do, and what everybody may.
+pub(super) fn permissions(database: &Database) -> Vec<Finding> {
+    const CHECK: &str = "permissions";
+    let mut findings = Vec::new();
+    let owner = database.file.uid();
+    for ending in ["", "-wal", "-shm"] {
+        let path = beside(&database.real, ending);
+        let Ok(file) = fs::metadata(&path) else { continue };
+        let shown = beside(&database.shown, ending);
+        let (name, word) = (shown.display(), quoted(&shown));
+        if let Some(cannot) = denied(&path) {
+            let seen = format!("this user may not {cannot} {name} ({})", told(&file));
+            let fix = format!("run as its owner, or `chmod u+rw {word}` as them");
+            findings.push(Finding::error(CHECK, seen, fix));
+        }
+        if file.mode() & OTHERS_WRITE != 0 {
+            let seen = format!("every user may write to {name} ({})", told(&file));
+            findings.push(Finding::warning(CHECK, seen, format!("`chmod o-w {word}`")));
+        } else if ending.is_empty() && file.mode() & OTHERS_READ != 0 && all_may_enter(database) {
+            let seen = format!("every user may read {name} ({})", told(&file));
+            let fix = format!("if its rows are nobody's business: `chmod o-r {word}`");
+            findings.push(Finding::note(CHECK, seen, fix));
+        }
+        if file.uid() != owner {
+            let seen = format!(
+                "{name} belongs to another user than the database ({} and {owner}), who may be kept out",
+                file.uid()
+            );
+            let fix = format!("`chown {owner} {word}` as root; run all that use it as one user");
+            findings.push(Finding::warning(CHECK, seen, fix));
+        }
+    }
+    findings.extend(
+        of_folder(database.folder()).into_iter().map(|finding| Finding { check: CHECK, ..finding }),
+    );
+    if findings.is_empty() {
+        let seen = format!("this user may read and write it ({})", told(&database.file));
+        findings.push(Finding::ok(CHECK, seen));
+    }
+    findings
+}
+
+fn of_folder(folder: &Path) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let (name, word) = (folder.display(), quoted(folder));
+    if access(folder, Access::WRITE_OK | Access::EXEC_OK).is_err() {
+        let seen =
+            format!("this user may not make files in {name}, as a write to the database has to");
+        let fix = format!("give this user the right to write there: `ls -ld {word}`");
+        findings.push(Finding::error("", seen, fix));
+    }
+    let mode = fs::metadata(folder).map_or(0, |folder| folder.mode());
+    if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
+        let seen = format!("every user may remove or replace files in {name}");
+        findings.push(Finding::warning("", seen, format!("`chmod o-w {word}`")));
+    }
+    findings
+}
+
+/// What this user may not do with a file.
+fn denied(path: &Path) -> Option<&'static str> {
+    let may = |what| access(path, what).is_ok();
+    match (may(Access::READ_OK), may(Access::WRITE_OK)) {
+        (true, true) => None,
+        (true, false) => Some("write to"),
+        (false, _) => Some("read"),
+    }
+}
+
+/// Whether every user gets as far as to the file.
+fn all_may_enter(database: &Database) -> bool {
+    let may_enter =
+        |folder: &Path| fs::metadata(folder).is_ok_and(|folder| folder.mode() & OTHERS_ENTER != 0);
+    database.folder().ancestors().all(may_enter)
+}
+
+/// The mode and owner of a file.
+fn told(file: &Metadata) -> String {
+    format!("mode {:03o}, user {}", file.mode() & 0o777, file.uid())
+}
