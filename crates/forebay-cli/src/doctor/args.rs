@@ -53,13 +53,12 @@ What is looked at:
   page_size, free_pages, foreign_keys, tables, triggers
 
 What is left alone:
-  Without --fix no byte of the database changes, nor of the files beside it, and
-  no transaction is begun that others would have to wait for; who holds a lock is
-  asked of the system. In WAL mode, where nobody has the database open, SQLite
-  makes two files beside it and removes them again. Where others have it open,
-  they see one more reader. With a rollback journal, whoever commits waits while
-  a check reads, for 2 seconds at the most, with --full longer. --fix never runs
-  VACUUM, and never changes permissions.
+  Without --fix no byte of the database changes, nor of the files beside it. No
+  lock is tried: who holds one is asked of the system. In WAL mode, where nobody
+  has the database open, SQLite makes two files beside it and removes them again;
+  where others have it open, they have one more reader. With a rollback journal,
+  whoever commits waits while a check reads, for 2 seconds at the most, with
+  --full longer. --fix never runs VACUUM, and never changes permissions.
 
 With --fix:
   What was done is told, then all is looked at once more; the exit code is that

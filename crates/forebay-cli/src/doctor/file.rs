@@ -70,7 +70,14 @@ impl Database {
             return Err(other(name, &header));
         }
         let shown = if is_link(name) { real.clone() } else { name.to_owned() };
-        Ok(Self { name: name.to_owned(), real, shown, file, header })
+        let database = Self { name: name.to_owned(), real, shown, file, header };
+        let length = database.file.len();
+        if length < 512.max(database.page_size()) {
+            let seen =
+                format!("it begins as a SQLite database, and is cut off after {length} bytes");
+            return Err(Finding::error(CHECK, seen, "restore a backup, or copy it again"));
+        }
+        Ok(database)
     }
 
     pub(super) fn is_in_wal_mode(&self) -> bool {
@@ -99,17 +106,22 @@ impl Database {
         Some(format!("{major}.{minor}.{patch}"))
     }
 
+    /// Bytes of a page.
+    fn page_size(&self) -> u64 {
+        match u16::from_be_bytes([self.header[16], self.header[17]]) {
+            1 => 65_536,
+            bytes => bytes.into(),
+        }
+    }
+
     /// Its size, and where it is.
     pub(super) fn finding(&self) -> Finding {
-        let page = match u16::from_be_bytes([self.header[16], self.header[17]]) {
-            1 => 65_536,
-            bytes => u64::from(bytes),
-        };
         let size = bytes(self.file.len() as f64);
         let link = match is_link(&self.name) {
             true => format!("; the path is a link to {}", self.real.display()),
             false => String::new(),
         };
+        let page = self.page_size();
         Finding::ok(CHECK, format!("a SQLite database, {size}, in pages of {page} bytes{link}"))
     }
 

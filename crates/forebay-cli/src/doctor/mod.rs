@@ -91,17 +91,17 @@ impl Look {
         };
         let (locks, lock) = locks::watch(&database, stop);
         let mut findings = vec![database.finding(), lock, log::open(&database)];
-        let journal = log::journal(&database, &locks);
+        let mut rest = Vec::from_iter(log::size(&database, &locks));
+        rest.extend(log::journal(&database, &locks));
+        rest.push(log::busy_timeout());
+        rest.extend(place::filesystem_findings(&database));
+        rest.extend(place::permissions(&database));
+        rest.push(database.writer());
         let patience = if locks.excluder.is_some() { Duration::ZERO } else { PATIENCE };
-        // From here on only SQLite opens the files.
+        // This may make files beside the database, which are no finding.
         let opened = Untouched::open(name, patience, stop);
         findings.push(log::wal(&database, &locks, opened.as_ref()));
-        findings.extend(log::size(&database, &locks));
-        findings.extend(journal);
-        findings.push(log::busy_timeout());
-        findings.extend(place::filesystem_findings(&database));
-        findings.extend(place::permissions(&database));
-        findings.push(database.writer());
+        findings.extend(rest);
         let contents = |why| contents::unread("contents", &database, &why);
         match opened {
             Err(why) => findings.push(contents(why)),

@@ -1,0 +1,111 @@
+//! Am I still locked, and by whom: real locks, held by the process of the test.
+
+use std::process::id;
+use std::sync::mpsc;
+use std::thread;
+
+use crate::support::Folder;
+use crate::{ROWS, doctor, without_wal};
+
+/// This process, as a finding names it.
+fn me() -> String {
+    format!("(pid {})", id())
+}
+
+#[test]
+fn nobody_writes_and_nobody_has_it_open() {
+    for folder in [Folder::with(ROWS), without_wal(ROWS)] {
+        let found = doctor(&folder, "app.db");
+        assert_eq!(found.of("lock"), "ok: nobody is writing at this moment");
+        assert!(!found.of("open").contains(&me()), "{found:#?}");
+    }
+}
+
+#[test]
+fn whoever_is_in_a_transaction_that_writes_is_named_with_how_to_end_it() {
+    for folder in [Folder::with(ROWS), without_wal(ROWS)] {
+        let _lock = folder.lock();
+        let found = doctor(&folder, "app.db");
+        let lock = found.of("lock");
+        assert!(lock.starts_with("error: locked: ") && lock.contains(&me()), "{lock}");
+        assert!(
+            lock.contains("is in a transaction that writes, at every look for 1.0 s"),
+            "{lock}"
+        );
+        assert!(found.fix("lock").ends_with(&format!("`kill {}`", id())), "{found:#?}");
+        assert!(found.of("open").contains(&me()), "{found:#?}");
+        // Those who read are not kept from it.
+        assert_eq!(found.of("integrity"), "ok: quick_check found nothing wrong");
+    }
+}
+
+#[test]
+fn a_lock_that_keeps_readers_out_is_what_is_found_and_not_that_nothing_can_be_read() {
+    let folder = without_wal(ROWS);
+    let other = folder.connection();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let found = doctor(&folder, "app.db");
+    let lock = found.of("lock");
+    assert!(lock.contains(&me()) && lock.contains("keeps everybody out"), "{lock}");
+    assert_eq!(
+        found.of("contents"),
+        "note: could not be looked at: another process has the database locked"
+    );
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(doctor(&folder, "app.db").all("contents"), [""; 0]);
+}
+
+#[test]
+fn a_connection_with_the_database_for_itself_is_found_in_wal_mode() {
+    let folder = Folder::with(ROWS);
+    let other = folder.connection();
+    other.execute_batch("PRAGMA locking_mode=EXCLUSIVE; UPDATE t SET v = 'w'").unwrap();
+    let found = doctor(&folder, "app.db");
+    assert!(found.of("lock").contains("`PRAGMA locking_mode=EXCLUSIVE`"), "{found:#?}");
+    assert!(found.of("wal").contains("a process has the database for itself"), "{found:#?}");
+}
+
+#[test]
+fn without_wal_a_transaction_that_reads_is_in_the_way_too() {
+    let folder = without_wal(ROWS);
+    let other = folder.connection();
+    other.execute_batch("BEGIN; SELECT * FROM t LIMIT 1").unwrap();
+    let found = doctor(&folder, "app.db");
+    let lock = found.of("lock");
+    assert!(lock.starts_with("warning: locked: ") && lock.contains(&me()), "{lock}");
+    assert!(lock.contains("without WAL nobody can commit meanwhile"), "{lock}");
+}
+
+#[test]
+fn a_writer_whose_transactions_end_is_not_called_a_lock_that_stays() {
+    for folder in [Folder::with(ROWS), without_wal(ROWS)] {
+        let connection = folder.connection();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let writer = thread::spawn(move || {
+            let mut written = 0;
+            while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+                connection.busy_timeout(std::time::Duration::from_secs(20)).unwrap();
+                connection.execute("UPDATE t SET v = 'x' || ?", [written]).unwrap();
+                written += 1;
+            }
+            written
+        });
+        let found = doctor(&folder, "app.db");
+        drop(stop);
+        assert!(writer.join().unwrap() > 0);
+        assert!(!found.of("lock").starts_with("error"), "{found:#?}");
+        assert!(!found.of("lock").contains("locked"), "{found:#?}");
+    }
+}
+
+#[test]
+fn a_lock_stays_with_its_holder_while_it_is_looked_at() {
+    let folder = Folder::with(ROWS);
+    let lock = folder.lock();
+    lock.execute_batch("UPDATE t SET v = 'mine'").unwrap();
+    doctor(&folder, "app.db");
+    let other = folder.connection();
+    assert!(other.execute_batch("BEGIN IMMEDIATE").is_err());
+    lock.execute_batch("COMMIT").unwrap();
+    assert_eq!(folder.rows("SELECT DISTINCT v FROM t"), ["'mine'"]);
+}
