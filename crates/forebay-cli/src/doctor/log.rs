@@ -23,7 +23,7 @@ pub(super) fn wal(
     const CHECK: &str = "wal";
     let word = database.word();
     if !database.is_in_wal_mode() {
-        let seen = "off: with a rollback journal nobody can commit while somebody reads, and nobody read while somebody commits";
+        let seen = "off: with a rollback journal nobody can commit while somebody reads, and who reads waits for who commits";
         return Finding::warning(CHECK, seen, format!("`forebay doctor --fix {word}`"));
     }
     let put_in_order =

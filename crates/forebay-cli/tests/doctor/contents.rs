@@ -142,3 +142,20 @@ fn the_version_that_wrote_the_database_is_read_off_its_header() {
     assert_eq!(version(3_051_003), ("3.51.3".into(), "ok".to_owned()));
     assert_eq!(version(0), (serde_json::Value::Null, "note".to_owned()));
 }
+
+#[test]
+fn a_check_that_takes_long_is_broken_off_and_told() {
+    let folder = Folder::with(
+        "PRAGMA ignore_check_constraints=ON;
+         CREATE TABLE slow(id INTEGER PRIMARY KEY CHECK(length(hex(zeroblob(1000000 + id))) > 0));
+         WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 100000)
+         INSERT INTO slow SELECT i FROM c;",
+    );
+    let found = doctor(&folder, "app.db");
+    assert_eq!(
+        found.of("integrity"),
+        "note: not looked at to the end, which would take longer than 2 s"
+    );
+    assert_eq!(found.fix("integrity"), "`forebay doctor --full app.db`");
+    assert_eq!(found.of("tables"), "ok: 1 table, and every one has a key");
+}
