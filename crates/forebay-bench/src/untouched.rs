@@ -7,7 +7,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use forebay::rusqlite::ffi::{SQLITE_READONLY_CANTINIT, SQLITE_READONLY_ROLLBACK};
+use forebay::rusqlite::ffi::{
+    SQLITE_READONLY_CANTINIT, SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK,
+};
 use forebay::rusqlite::{self, Connection, ErrorCode, OpenFlags};
 
 use crate::program::Stop;
@@ -107,9 +109,9 @@ impl Untouched {
         let open = |parameters: &str| connect(&uri(&real, parameters), access, patience, stop);
         let connection = match access {
             Access::Read if beside(&real, "-wal").exists() => {
-                // Where others have marked no place in the index that it could read from, it has to mark one itself.
+                // Who only reads the index depends on others: that they have marked a place in it, and are not at it.
                 open("mode=ro&readonly_shm=1").or_else(|error| match extended_code(&error) {
-                    SQLITE_READONLY_CANTINIT => open("mode=ro"),
+                    SQLITE_READONLY_CANTINIT | SQLITE_READONLY_RECOVERY => open("mode=ro"),
                     _ => Err(error),
                 })
             }

@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Command::Load(args) => load::run(args, &screen),
         Command::Bench(args) => bench::run(args, &screen),
         Command::Tune(args) => tune::run(args, &screen),
-        Command::Doctor(args) => doctor::run(args),
+        Command::Doctor(args) => doctor::run(args, &screen),
         Command::Completions { shell } => print(|out| {
             clap_complete::generate(*shell, &mut Cli::command(), "forebay", out);
             Ok(())

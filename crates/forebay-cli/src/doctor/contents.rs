@@ -38,8 +38,8 @@ const CHECKS: [Check; 6] = [
     ("triggers", triggers),
 ];
 
-/// Makes all checks. The connection has begun a transaction, which is ended: whoever writes to a database with a
-/// rollback journal waits for each check alone.
+/// Makes all checks. The connection has begun a transaction. With a rollback journal it is ended first: whoever commits
+/// then waits for one check at a time.
 pub(super) fn check(
     untouched: &mut Untouched,
     database: &Database,
@@ -51,7 +51,7 @@ pub(super) fn check(
         let until = (depth == Depth::Quick).then(|| Instant::now() + TIME);
         let found = untouched
             .bound(until, stop)
-            .and_then(|()| end_transaction(untouched.connection()))
+            .and_then(|()| let_others_commit(untouched.connection(), database))
             .and_then(|()| check(untouched.connection(), database, depth));
         match found {
             Ok(finding) => findings.extend(finding),
@@ -63,8 +63,11 @@ pub(super) fn check(
     findings
 }
 
-fn end_transaction(connection: &Connection) -> rusqlite::Result<()> {
-    if connection.is_autocommit() { Ok(()) } else { connection.execute_batch("ROLLBACK") }
+fn let_others_commit(connection: &Connection, database: &Database) -> rusqlite::Result<()> {
+    if database.is_in_wal_mode() || connection.is_autocommit() {
+        return Ok(());
+    }
+    connection.execute_batch("ROLLBACK")
 }
 
 /// What is said where the database, or a part of it, could not be read.

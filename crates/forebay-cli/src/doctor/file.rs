@@ -4,7 +4,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use forebay::SqliteSink;
+use forebay::{SqliteSink, rusqlite};
 use forebay_bench::report::units::bytes;
 
 use super::finding::Finding;
@@ -128,7 +128,7 @@ impl Database {
     /// Which SQLite wrote it last.
     pub(super) fn writer(&self) -> Finding {
         const CHECK: &str = "sqlite";
-        let own = forebay::rusqlite::version();
+        let own = rusqlite::version();
         let (Some(version), Some(name)) = (self.version(), self.version_name()) else {
             let seen = "a version before 3.7.0 wrote it last, which does not say which it is";
             return Finding::note(CHECK, seen, "use SQLite 3.51.3 or newer in all that writes");

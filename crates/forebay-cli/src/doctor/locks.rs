@@ -13,6 +13,7 @@ use rustix::process::{Flock, FlockType, fcntl_getlk};
 use super::file::Database;
 use super::finding::Finding;
 use super::process::{self, Process};
+use crate::failure::because;
 
 const CHECK: &str = "lock";
 /// How long a lock is looked at that somebody holds.
@@ -40,8 +41,8 @@ pub(super) struct Locks {
     pub(super) excluder: Option<Process>,
     /// Who is in a transaction that reads, one of each of SQLite's five locks for that.
     pub(super) readers: Vec<Process>,
-    /// Somebody has the log open.
-    pub(super) log_is_open: bool,
+    /// Whether somebody has the log open; `None` where that is not known.
+    pub(super) log_is_open: Option<bool>,
 }
 
 impl Locks {
@@ -54,12 +55,15 @@ impl Locks {
         for bytes in [RESERVED, PENDING] {
             locks.writer = locks.writer.or(writing(&file, &bytes)?);
         }
+        if !database.is_in_wal_mode() {
+            locks.readers.extend(any(&file, &SHARED)?.filter(|_| excluder.is_none()));
+            return Ok(locks);
+        }
+        locks.log_is_open = Some(false);
         let log = match File::open(beside(&database.real, "-shm")) {
-            Ok(log) if database.is_in_wal_mode() => log,
-            _ => {
-                locks.readers.extend(any(&file, &SHARED)?.filter(|_| excluder.is_none()));
-                return Ok(locks);
-            }
+            Ok(log) => log,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(locks),
+            Err(error) => return Err(error),
         };
         locks.writer = locks.writer.or(writing(&log, &LOG_WRITE)?);
         for byte in LOG_READ {
@@ -67,7 +71,7 @@ impl Locks {
         }
         locks.readers.sort();
         locks.readers.dedup();
-        locks.log_is_open = any(&log, &LOG_OPEN)?.is_some();
+        locks.log_is_open = Some(any(&log, &LOG_OPEN)?.is_some());
         Ok(locks)
     }
 
@@ -107,7 +111,7 @@ pub(super) fn watch(database: &Database, stop: &Stop) -> (Locks, Finding) {
     let locks = match Locks::look(database) {
         Ok(locks) => locks,
         Err(error) => {
-            let seen = format!("the system does not tell who holds a lock: {error}");
+            let seen = format!("who holds a lock cannot be seen: {}", because(&error));
             let fix = format!("`fuser -v {}` names who has it open", database.word());
             return (Locks::default(), Finding::note(CHECK, seen, fix));
         }

@@ -33,11 +33,14 @@ pub(super) fn wal(
             CHECK,
             "on, and it works: -wal and -shm could be made, and are removed again",
         ),
-        Ok(Access::Read) if locks.log_is_open => {
+        Ok(Access::Read) if locks.log_is_open == Some(true) => {
             Finding::ok(CHECK, "on, and in use: -wal and -shm are there, and open")
         }
+        Ok(Access::Read) if locks.log_is_open.is_none() => {
+            Finding::ok(CHECK, "on; -wal and -shm are there, and who has them open cannot be seen")
+        }
         Ok(Access::Read) => {
-            let seen = "on; nobody has the log open, so whoever had was killed: what was committed is kept in it";
+            let seen = "on; nobody has the log open: whoever had was killed, or leaves it on purpose; what was committed is kept in it";
             Finding::note(CHECK, seen, put_in_order)
         }
         Ok(Access::Immutable) => {
@@ -92,6 +95,7 @@ pub(super) fn size(database: &Database, locks: &Locks) -> Option<Finding> {
     let readers: Vec<Process> =
         locks.readers.iter().copied().filter(|reader| Some(*reader) != locks.writer).collect();
     let reading = match readers.as_slice() {
+        _ if locks.log_is_open.is_none() => "who reads cannot be seen".to_owned(),
         [] => "nobody is reading at this moment".to_owned(),
         readers => format!("reading at this moment: {}", process::listed(readers)),
     };

@@ -22,6 +22,7 @@ use terminal_size::{Width, terminal_size_of};
 
 use crate::failure::{Exit, Failure, Result};
 use crate::kept::print;
+use crate::screen::Screen;
 use crate::signals;
 use args::Doctor;
 use contents::Depth;
@@ -37,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// # Errors
 ///
 /// When signals cannot be watched, or the findings cannot be printed. What is wrong with the database is a finding.
-pub fn run(args: &Doctor) -> Result<Exit> {
+pub fn run(args: &Doctor, screen: &Screen) -> Result<Exit> {
     let stop = Stop::default();
     let stopper = stop.clone();
     let signalled = signals::heed(move || stopper.stop())?;
@@ -49,6 +50,9 @@ pub fn run(args: &Doctor) -> Result<Exit> {
         look = Look::at(&args.database, depth, &stop);
     }
     if stop.is_stopped() {
+        for change in changes {
+            screen.line(change);
+        }
         return Ok(signalled.signal_on_its_way().map_or(Exit::Failed, Exit::Interrupted));
     }
     let version = look.database.as_ref().and_then(Database::version_name);

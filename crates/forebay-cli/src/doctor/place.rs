@@ -14,8 +14,23 @@ use super::file::Database;
 use super::finding::Finding;
 use super::shell::quoted;
 
+const FILESYSTEM: &str = "filesystem";
+const PERMISSIONS: &str = "permissions";
 /// Room on the disk below which it counts as nearly full: what the log of a write buffer may take, and some more.
 const ROOM: u64 = 64 << 20;
+/// Filesystems by the beginning of their names, what is to be known of them, and what to do.
+const KINDS: [(&str, &str, &str); 4] = [
+    ("tmpfs", IN_MEMORY, MOVE),
+    ("ramfs", IN_MEMORY, MOVE),
+    ("overlay", "as a rule a container's own: the database goes with the container", MOVE),
+    (
+        "fuse",
+        "which a program provides: it may be another machine's, where WAL cannot work and locks may not",
+        "move it to a local disk if that is so",
+    ),
+];
+const IN_MEMORY: &str = "which is memory: the database goes when the machine stops";
+const MOVE: &str = "move it to a disk, or a volume, if it is to stay";
 /// Bits of a file's mode.
 const OTHERS_READ: u32 = 0o004;
 const OTHERS_WRITE: u32 = 0o002;
@@ -24,14 +39,13 @@ const STICKY: u32 = 0o1000;
 
 /// What the filesystem is, and whether it can be written.
 pub(super) fn filesystem_findings(database: &Database) -> Vec<Finding> {
-    const CHECK: &str = "filesystem";
     let folder = database.folder();
     let name = filesystem(folder);
     if let Some(network) = SqliteSink::network_filesystem(folder) {
         let seen =
             format!("a network filesystem ({network}), where WAL cannot work and locks may not");
         let fix = "move it to a local disk of the machine whose processes use it";
-        return vec![Finding::error(CHECK, seen, fix)];
+        return vec![Finding::error(FILESYSTEM, seen, fix)];
     }
     let mut findings = Vec::new();
     let is_read_only = |path: &Path| {
@@ -43,29 +57,24 @@ pub(super) fn filesystem_findings(database: &Database) -> Vec<Finding> {
             "mount it for writing: `findmnt -T {}` names the mount",
             quoted(&database.real)
         );
-        findings.push(Finding::error(CHECK, seen, fix));
+        findings.push(Finding::error(FILESYSTEM, seen, fix));
     }
-    if let Ok(disk) = statvfs(folder) {
-        let left = disk.f_bavail * disk.f_frsize;
-        if left < ROOM {
-            let seen = format!("{name}, nearly full: {} left", bytes(left as f64));
-            let fix = "make room, or move the database: when the disk is full nothing is committed";
-            findings.push(Finding::warning(CHECK, seen, fix));
-        } else if findings.is_empty() && ["tmpfs", "ramfs"].contains(&name.as_str()) {
-            let seen =
-                format!("{name}, which is memory: the database goes with the machine's next stop");
-            findings.push(Finding::note(CHECK, seen, "move it to a disk if it is to stay"));
-        } else if findings.is_empty() {
-            let seen = format!("{name}, on this machine; {} left", bytes(left as f64));
-            findings.push(Finding::ok(CHECK, seen));
-        }
+    let left = statvfs(folder).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize);
+    let room = bytes(left as f64);
+    if left < ROOM {
+        let seen = format!("{name}, nearly full: {room} left");
+        let fix = "make room, or move the database: when the disk is full nothing is committed";
+        findings.push(Finding::warning(FILESYSTEM, seen, fix));
+    } else if let Some((_, what, fix)) = KINDS.iter().find(|(kind, ..)| name.starts_with(kind)) {
+        findings.push(Finding::note(FILESYSTEM, format!("{name}, {what}; {room} left"), *fix));
+    } else if findings.is_empty() {
+        findings.push(Finding::ok(FILESYSTEM, format!("{name}; {room} left")));
     }
     findings
 }
 
 /// What this user may do, and what everybody may.
 pub(super) fn permissions(database: &Database) -> Vec<Finding> {
-    const CHECK: &str = "permissions";
     let mut findings = Vec::new();
     let owner = database.file.uid();
     for ending in ["", "-wal", "-shm"] {
@@ -76,15 +85,15 @@ pub(super) fn permissions(database: &Database) -> Vec<Finding> {
         if let Some(cannot) = denied(&path) {
             let seen = format!("this user may not {cannot} {name} ({})", told(&file));
             let fix = format!("run as its owner, or `chmod u+rw {word}` as them");
-            findings.push(Finding::error(CHECK, seen, fix));
+            findings.push(Finding::error(PERMISSIONS, seen, fix));
         }
         if file.mode() & OTHERS_WRITE != 0 {
             let seen = format!("every user may write to {name} ({})", told(&file));
-            findings.push(Finding::warning(CHECK, seen, format!("`chmod o-w {word}`")));
+            findings.push(Finding::warning(PERMISSIONS, seen, format!("`chmod o-w {word}`")));
         } else if ending.is_empty() && file.mode() & OTHERS_READ != 0 && all_may_enter(database) {
             let seen = format!("every user may read {name} ({})", told(&file));
             let fix = format!("if its rows are nobody's business: `chmod o-r {word}`");
-            findings.push(Finding::note(CHECK, seen, fix));
+            findings.push(Finding::note(PERMISSIONS, seen, fix));
         }
         if file.uid() != owner {
             let seen = format!(
@@ -92,15 +101,13 @@ pub(super) fn permissions(database: &Database) -> Vec<Finding> {
                 file.uid()
             );
             let fix = format!("`chown {owner} {word}` as root; run all that use it as one user");
-            findings.push(Finding::warning(CHECK, seen, fix));
+            findings.push(Finding::warning(PERMISSIONS, seen, fix));
         }
     }
-    findings.extend(
-        of_folder(database.folder()).into_iter().map(|finding| Finding { check: CHECK, ..finding }),
-    );
+    findings.extend(of_folder(database.folder()));
     if findings.is_empty() {
         let seen = format!("this user may read and write it ({})", told(&database.file));
-        findings.push(Finding::ok(CHECK, seen));
+        findings.push(Finding::ok(PERMISSIONS, seen));
     }
     findings
 }
@@ -112,12 +119,12 @@ fn of_folder(folder: &Path) -> Vec<Finding> {
         let seen =
             format!("this user may not make files in {name}, as a write to the database has to");
         let fix = format!("give this user the right to write there: `ls -ld {word}`");
-        findings.push(Finding::error("", seen, fix));
+        findings.push(Finding::error(PERMISSIONS, seen, fix));
     }
     let mode = fs::metadata(folder).map_or(0, |folder| folder.mode());
     if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
         let seen = format!("every user may remove or replace files in {name}");
-        findings.push(Finding::warning("", seen, format!("`chmod o-w {word}`")));
+        findings.push(Finding::warning(PERMISSIONS, seen, format!("`chmod o-w {word}`")));
     }
     findings
 }

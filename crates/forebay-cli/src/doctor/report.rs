@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use forebay::rusqlite;
 use serde::Serialize;
 
 use super::finding::{Finding, Level};
@@ -30,7 +31,7 @@ impl Report {
         findings: Vec<Finding>,
     ) -> Self {
         let worst = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
-        let command_sqlite_version = forebay::rusqlite::version();
+        let command_sqlite_version = rusqlite::version();
         Self { database, sqlite_version, command_sqlite_version, changes, findings, worst }
     }
 

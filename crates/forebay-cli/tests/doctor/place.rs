@@ -87,12 +87,12 @@ mod needs_root {
         }
     }
 
-    /// A database in a small filesystem of its own, in the folder `disk`.
-    fn on_disk() -> (Folder, Mount) {
+    /// A database in a filesystem of its own in memory, in the folder `disk`.
+    fn on_disk(size: &str) -> (Folder, Mount) {
         let folder = Folder::with(ROWS);
         fs::create_dir(folder.path("disk")).unwrap();
-        let options = ["-t", "tmpfs", "-o", "size=8M", "forebay"];
-        let mount = Mount::at(folder.path("disk"), &options);
+        let size = format!("size={size}");
+        let mount = Mount::at(folder.path("disk"), &["-t", "tmpfs", "-o", &size, "forebay"]);
         fs::copy(folder.path("app.db"), folder.path("disk/app.db")).unwrap();
         (folder, mount)
     }
@@ -112,14 +112,17 @@ mod needs_root {
 
     #[test]
     fn a_nearly_full_disk_is_a_warning() {
-        let (folder, _mount) = on_disk();
+        let (folder, _mount) = on_disk("200M");
+        let found = doctor(&folder, "disk/app.db");
+        assert!(found.of("filesystem").starts_with("note: tmpfs, which is memory"), "{found:#?}");
+        let (folder, _mount) = on_disk("8M");
         let found = doctor(&folder, "disk/app.db");
         assert!(found.of("filesystem").starts_with("warning: tmpfs, nearly full: 8"), "{found:#?}");
     }
 
     #[test]
     fn a_read_only_filesystem_is_an_error_and_the_database_is_read_nevertheless() {
-        let (folder, mount) = on_disk();
+        let (folder, mount) = on_disk("200M");
         mount.mount(&["-o", "remount,ro"]);
         let found = doctor(&folder, "disk/app.db");
         let filesystem = found.all("filesystem");
@@ -184,6 +187,20 @@ mod needs_root {
             found.of("open").ends_with("those of other users do not show theirs"),
             "{found:#?}"
         );
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_not_said_to_be_well() {
+        let folder = Folder::with(ROWS);
+        chmod(&folder, "", 0o755);
+        chmod(&folder, "app.db", 0o644);
+        let _lock = folder.lock();
+        make_private(&folder.path("app.db-shm"));
+        let found = doctor_as_nobody(&folder);
+        let unseen = "note: who holds a lock cannot be seen: this user may not do that";
+        assert_eq!(found.of("lock"), unseen);
+        assert!(found.of("wal_size").ends_with("; who reads cannot be seen"), "{found:#?}");
+        assert!(found.of("contents").starts_with("error: could not be looked at"), "{found:#?}");
     }
 
     #[test]

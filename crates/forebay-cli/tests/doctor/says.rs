@@ -8,16 +8,20 @@ use crate::{ROWS, make_private};
 /// Without what depends on the machine.
 fn settled(text: &str) -> String {
     let mut settled = String::new();
-    for line in text.lines() {
-        let line = match line.split_once("filesystem    ") {
-            Some((level, _)) => format!("{level}filesystem    [name, room]"),
-            None => line.replace(rusqlite::version(), "[version]"),
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let is_fix = |next: &&str| next.trim_start().starts_with("fix: ");
+        let line = if line.contains("filesystem    ") {
+            lines.next_if(is_fix);
+            "  [level]  filesystem    [name, room]".to_owned()
+        } else if let Some((before, _)) = line.split_once(", user ") {
+            format!("{before}, user [id])")
+        } else if let Some((_, worse)) = line.split_once(" notes, ") {
+            format!("[number] notes, {worse}")
+        } else {
+            line.replace(rusqlite::version(), "[version]")
         };
-        let line = match line.split_once(", user ") {
-            Some((before, _)) => format!("{before}, user [id])"),
-            None => line,
-        };
-        settled.push_str(line.trim_end());
+        settled.push_str(&line);
         settled.push('\n');
     }
     settled
