@@ -99,6 +99,28 @@ fn a_writer_whose_transactions_end_is_not_called_a_lock_that_stays() {
 }
 
 #[test]
+fn in_wal_mode_nobody_who_writes_meets_a_lock_of_the_doctors() {
+    let folder = Folder::with(ROWS);
+    let connection = folder.connection();
+    connection.busy_timeout(std::time::Duration::ZERO).unwrap();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let writer = thread::spawn(move || {
+        let mut written = 0;
+        while stopped.try_recv() == Err(mpsc::TryRecvError::Empty) {
+            connection.execute("UPDATE t SET v = 'x' || ?", [written])?;
+            written += 1;
+        }
+        Ok::<i64, rusqlite::Error>(written)
+    });
+    for _ in 0..10 {
+        let found = doctor(&folder, "app.db --full");
+        assert_eq!(found.of("integrity"), "ok: integrity_check found nothing wrong");
+    }
+    drop(stop);
+    assert!(writer.join().unwrap().unwrap() > 0);
+}
+
+#[test]
 fn a_lock_stays_with_its_holder_while_it_is_looked_at() {
     let folder = Folder::with(ROWS);
     let lock = folder.lock();
