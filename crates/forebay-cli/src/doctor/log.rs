@@ -152,7 +152,7 @@ pub(super) fn open(database: &Database) -> Finding {
 pub(super) fn busy_timeout() -> Finding {
     Finding::note(
         "busy_timeout",
-        "cannot be seen from outside, for each connection has its own; the default is 0, which is `database is locked` at once",
+        "cannot be seen from outside, for each connection has its own; SQLite's default is 0, `database is locked` at once, Python's 5 s",
         "`PRAGMA busy_timeout=5000` after each open, and `BEGIN IMMEDIATE` before a write: only that waits for it",
     )
 }

@@ -19,16 +19,17 @@ const PERMISSIONS: &str = "permissions";
 /// Room on the disk below which it counts as nearly full: what the log of a write buffer may take, and some more.
 const ROOM: u64 = 64 << 20;
 /// Filesystems by the beginning of their names, what is to be known of them, and what to do.
-const KINDS: [(&str, &str, &str); 4] = [
+const KINDS: [(&str, &str, &str); 6] = [
     ("tmpfs", IN_MEMORY, MOVE),
     ("ramfs", IN_MEMORY, MOVE),
     ("overlay", "as a rule a container's own: the database goes with the container", MOVE),
-    (
-        "fuse",
-        "which a program provides: it may be another machine's, where WAL cannot work and locks may not",
-        "move it to a local disk if that is so",
-    ),
+    ("virtiofs", SHARED, LOCAL),
+    ("vboxsf", SHARED, LOCAL),
+    ("fuse", SHARED, LOCAL),
 ];
+const SHARED: &str =
+    "which may be shared with another machine, where WAL cannot work and locks may not";
+const LOCAL: &str = "move it to a local disk if that is so";
 const IN_MEMORY: &str = "which is memory: the database goes when the machine stops";
 const MOVE: &str = "move it to a disk, or a volume, if it is to stay";
 /// Bits of a file's mode.

