@@ -5,15 +5,18 @@ use insta::assert_snapshot;
 use crate::support::Folder;
 use crate::{ROWS, make_private};
 
-/// Without what depends on the machine.
+/// Without what depends on the machine and the user.
 fn settled(text: &str) -> String {
     let mut settled = String::new();
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
         let is_fix = |next: &&str| next.trim_start().starts_with("fix: ");
-        let line = if line.contains("filesystem    ") {
+        let changing = ["filesystem", "open"]
+            .into_iter()
+            .find(|check| line.get(11..).is_some_and(|rest| rest.starts_with(check)));
+        let line = if let Some(check) = changing {
             lines.next_if(is_fix);
-            "  [level]  filesystem    [name, room]".to_owned()
+            format!("  [level]  {check:<14}[seen]")
         } else if let Some((before, _)) = line.split_once(", user ") {
             format!("{before}, user [id])")
         } else if let Some((_, worse)) = line.split_once(" notes, ") {
