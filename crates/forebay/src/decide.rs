@@ -116,7 +116,7 @@ pub(crate) fn decide_batch(
 ) -> bool {
     let segment = log.segment;
     if ledger.troubles.is_empty() {
-        return decide_now(shared, segment, rows.end, &ledger, &[]);
+        return decide_now(shared, segment, rows.end, Some(ledger), &[]);
     }
     let first = read_row(segment.bytes(), rows.start.offset, log.shapes);
     ledger.log(first.shape().target().table());
@@ -126,26 +126,27 @@ pub(crate) fn decide_batch(
         None => return false,
     }
     let told = log.write_letters(rows.start, &troubles, deliver);
-    let answered = shared.lock().in_flight.as_mut().and_then(|rest| rest.answered.take());
-    let Some(ledger) = answered else { return false };
-    if !decide_now(shared, segment, rows.end, &ledger, &told.held) {
+    if !decide_now(shared, segment, rows.end, None, &told.held) {
         return false;
     }
     log.write_late_letters(rows.start, &troubles, &told, deliver);
     true
 }
 
+/// Without a ledger, by the answer that was put down: it is taken in the same breath, for whoever finds it gone decides the
+/// rows anew.
 fn decide_now(
     shared: &Shared,
     segment: &Segment,
     end: Cursor,
-    ledger: &Ledger,
+    ledger: Option<Ledger>,
     held: &[Trouble],
 ) -> bool {
     let mut state = shared.lock();
     let Some(in_flight) = &mut state.in_flight else { return false };
+    let Some(ledger) = ledger.or_else(|| in_flight.answered.take()) else { return false };
     in_flight.decided = end;
-    let woken = state.decide(segment, end, ledger, held);
+    let woken = state.decide(segment, end, &ledger, held);
     drop(state);
     woken.wake();
     true

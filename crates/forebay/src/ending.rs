@@ -57,6 +57,7 @@ impl Shared {
                 "every accepted row is accounted for"
             );
             state.life = Life::Ended(closed());
+            state.all_decided = true;
         }
         state.writer_ended = true;
         let errands = std::mem::take(&mut state.errands);
@@ -182,7 +183,7 @@ pub(crate) struct End<'a> {
 }
 
 impl<'a> End<'a> {
-    /// When the writer's thread has ended and the sink is gone, or was given up.
+    /// When every row is decided, the writer's thread has ended and the sink is gone, or was given up.
     pub(crate) fn of(shared: &'a Shared) -> Self {
         Self { shared, at_decision: false, ticket: None }
     }
@@ -199,7 +200,9 @@ impl Future for End<'_> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let mut state = this.shared.lock();
-        if state.writer_ended || state.abandoned || this.at_decision && state.all_decided {
+        let is_gone = state.writer_ended || state.abandoned;
+        // He may go while somebody else still decides the rows.
+        if state.all_decided && (is_gone || this.at_decision) {
             return Poll::Ready(());
         }
         state.closers.register(&mut this.ticket, 0, context.waker());
