@@ -117,9 +117,9 @@ impl Wake for Parker {
 // Without const initializers, which loom's macro does not know.
 sync::thread_local! {
     static PARKER: Arc<Parker> = Parker::new();
-    #[cfg_attr(not(forebay_loom), expect(clippy::missing_const_for_thread_local))]
+    #[cfg_attr(not(any(forebay_loom, forebay_shuttle)), expect(clippy::missing_const_for_thread_local))]
     static HELD: RefCell<Vec<usize>> = RefCell::new(Vec::new());
-    #[cfg_attr(not(forebay_loom), expect(clippy::missing_const_for_thread_local))]
+    #[cfg_attr(not(any(forebay_loom, forebay_shuttle)), expect(clippy::missing_const_for_thread_local))]
     static POLLED: Cell<bool> = Cell::new(false);
 }
 

@@ -1,24 +1,20 @@
 //! Promises that hold in every interleaving of producers, waiters, closers and the writer, by loom.
 //!
-//! Run with `RUSTFLAGS="--cfg forebay_loom" cargo test --release -p forebay-loom --target-dir
+//! Run with `RUSTFLAGS="--cfg forebay_loom" cargo test --release -p forebay-schedules --test loom --target-dir
 //! target/loom`. In a model a clock does not move and nothing times out: a thread that nobody wakes is
 //! a deadlock, which loom reports. `LOOM_MAX_PREEMPTIONS` bounds the search; without it the bound is 3.
 #![cfg(forebay_loom)]
 
-use std::collections::VecDeque;
-use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use forebay::{
-    Applied, Batch, Builder, Config, DeadLetter, Error, ErrorKind, Producer, Receipt, Rejection,
-    Result, Retry, Sink, SinkError, StatementInfo, TableInfo, ValueRef, WriteBuffer,
+use forebay::{Config, ErrorKind, Producer, Receipt, Result, WriteBuffer};
+use forebay_schedules::{
+    Answer, Bell, Log, assert_adds_up, at_once, block_on, large, lingering, medium, row, tiny,
 };
 use loom::thread;
-
-const HOUR: Duration = Duration::from_secs(3_600);
 
 /// Explores from the point where the model calls [`loom::explore`]: opening a buffer and making producers
 /// is the same in every model, and explored in one of them.
@@ -32,221 +28,6 @@ fn check_from(explicit: bool, model: impl Fn() + Send + Sync + 'static) {
     builder.max_branches = 10_000;
     builder.expect_explicit_explore = explicit;
     builder.check(model);
-}
-
-/// What the sink does with a batch.
-#[derive(Clone, Copy)]
-enum Answer {
-    Busy,
-    /// Busy, once the model lets it go on.
-    Held,
-    Refuse,
-    Fatal,
-    Panic,
-}
-
-/// The test's side of a sink. It is not seen by loom, so looking at it adds nothing to the search.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Seen>>);
-
-#[derive(Default)]
-struct Seen {
-    ids: Vec<i64>,
-    letters: Vec<i64>,
-    answers: VecDeque<Answer>,
-    on_caller: bool,
-    dropped: bool,
-    /// Rung at every batch that was written, and when the sink is [`Held`](Answer::Held).
-    bell: Option<Arc<Bell>>,
-    /// Lets a held sink go on.
-    release: Option<Arc<Bell>>,
-}
-
-/// Records the rows that it accepts.
-struct Recorder(Log);
-
-/// What a thread of the model waits for, where loom sees it.
-struct Bell {
-    rung: loom::sync::Mutex<bool>,
-    changed: loom::sync::Condvar,
-}
-
-impl Bell {
-    fn new() -> Self {
-        Self { rung: loom::sync::Mutex::new(false), changed: loom::sync::Condvar::new() }
-    }
-
-    fn wait(&self) {
-        let mut rung = self.rung.lock().expect("nobody panics");
-        while !std::mem::take(&mut *rung) {
-            rung = self.changed.wait(rung).expect("nobody panics");
-        }
-    }
-
-    fn ring(&self) {
-        *self.rung.lock().expect("nobody panics") = true;
-        self.changed.notify_one();
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.ring();
-    }
-}
-
-impl Log {
-    /// A buffer in front of a sink that gives these answers first and accepts everything afterwards.
-    fn buffer(
-        &self,
-        config: Config,
-        answers: impl IntoIterator<Item = Answer>,
-    ) -> (WriteBuffer, Producer) {
-        self.with(|seen| seen.answers.extend(answers));
-        let buffer = self.builder(config).open().expect("a buffer");
-        let rows = buffer.table("rows").insert().producer().expect("a producer");
-        (buffer, rows)
-    }
-
-    fn builder(&self, config: Config) -> Builder {
-        let log = self.clone();
-        WriteBuffer::builder_with_sink(Recorder(self.clone()))
-            .config(config)
-            .on_reject(move |letter| log.with(|seen| seen.letters.push(id_of(letter))))
-    }
-
-    fn commits_on_caller(self) -> Self {
-        self.with(|seen| seen.on_caller = true);
-        self
-    }
-
-    fn with<T>(&self, look: impl FnOnce(&mut Seen) -> T) -> T {
-        look(&mut self.0.lock().expect("no look panics"))
-    }
-
-    /// Has every batch that was written ring.
-    fn bell(&self) -> Arc<Bell> {
-        let bell = Arc::new(Bell::new());
-        self.with(|seen| seen.bell = Some(Arc::clone(&bell)));
-        bell
-    }
-
-    /// The rows that the sink has accepted, in order.
-    fn ids(&self) -> Vec<i64> {
-        self.with(|seen| seen.ids.clone())
-    }
-
-    fn sorted_ids(&self) -> Vec<i64> {
-        let mut ids = self.ids();
-        ids.sort_unstable();
-        ids
-    }
-
-    fn letters(&self) -> Vec<i64> {
-        self.with(|seen| seen.letters.clone())
-    }
-}
-
-fn id_of(letter: &DeadLetter) -> i64 {
-    match letter.fields[0].1 {
-        forebay::Value::Integer(id) => id,
-        ref other => panic!("the first value is {other:?}"),
-    }
-}
-
-impl Sink for Recorder {
-    fn describe(&mut self, table: &str) -> Result<TableInfo> {
-        Ok(TableInfo::new(table).column("id").column("text").unique(["id"]))
-    }
-
-    fn prepare(&mut self, _sql: &str) -> Result<StatementInfo> {
-        Ok(StatementInfo::default())
-    }
-
-    fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
-        let answer = self.0.with(|seen| seen.answers.pop_front());
-        let error = |kind| Error::new(kind, "as the model says");
-        match answer {
-            Some(Answer::Held) => {
-                let (bell, release) = self.0.with(|seen| (seen.bell.clone(), seen.release.clone()));
-                bell.expect("a bell").ring();
-                release.expect("a release").wait();
-                return Err(SinkError::busy(error(ErrorKind::Busy)));
-            }
-            Some(Answer::Busy) => return Err(SinkError::busy(error(ErrorKind::Busy))),
-            Some(Answer::Fatal) => return Err(SinkError::fatal(error(ErrorKind::Corrupt))),
-            // Past the panic hook, which would print a report in every interleaving.
-            Some(Answer::Panic) => std::panic::resume_unwind(Box::new("as the model says")),
-            Some(Answer::Refuse) | None => {}
-        }
-        let mut applied = Applied { transactions: 1, ..Applied::default() };
-        if answer.is_some() {
-            let refused = |row| Rejection { row, error: error(ErrorKind::Rejected) };
-            applied.rejected.extend((0..batch.len()).map(refused));
-            return Ok(applied);
-        }
-        for row in batch.rows() {
-            let Some(ValueRef::Integer(id)) = row.values().next() else {
-                panic!("the first value is no integer");
-            };
-            self.0.with(|seen| seen.ids.push(id));
-        }
-        if let Some(bell) = self.0.with(|seen| seen.bell.clone()) {
-            bell.ring();
-        }
-        Ok(applied)
-    }
-
-    fn commits_on_caller(&self) -> bool {
-        self.0.with(|seen| seen.on_caller)
-    }
-}
-
-impl Drop for Recorder {
-    fn drop(&mut self) {
-        self.0.with(|seen| seen.dropped = true);
-    }
-}
-
-/// Rows are written as soon as the writer is free.
-fn at_once() -> Config {
-    Config { linger: Duration::ZERO, retry: retry(), ..Config::default() }
-}
-
-/// Rows are written when somebody asks.
-fn lingering() -> Config {
-    Config { linger: HOUR, ..at_once() }
-}
-
-/// A buffer that has room for one [`large`] row, and for another while the first is written.
-fn tiny() -> Config {
-    Config {
-        batch_size: 5,
-        max_transaction_rows: 5,
-        max_buffer_bytes: 4_096,
-        max_batch_bytes: 1_024,
-        max_row_bytes: 1_024,
-        ..lingering()
-    }
-}
-
-/// Without a delay, for which a clock would have to move.
-fn retry() -> Retry {
-    Retry { delay: Duration::ZERO, ..Retry::default() }
-}
-
-fn row(id: i64) -> (i64, &'static str) {
-    (id, "")
-}
-
-/// Two of these do not fit a [`tiny`] buffer's open segment; one alone does not make its batch due.
-fn large(id: i64) -> (i64, String) {
-    (id, "x".repeat(960))
-}
-
-/// Two of these fit the open segment of a [`tiny`] buffer, but none fits beside a [`large`] one.
-fn medium(id: i64) -> (i64, String) {
-    (id, "x".repeat(840))
 }
 
 fn spawn(run: impl FnOnce() + 'static) -> thread::JoinHandle<()> {
@@ -266,26 +47,6 @@ fn end(buffer: &WriteBuffer) {
     loom::stop_exploring();
     buffer.close().expect("nothing is left");
     assert_adds_up(buffer);
-}
-
-fn assert_adds_up(buffer: &WriteBuffer) {
-    let stats = buffer.stats();
-    let decided = stats.committed + stats.superseded + stats.rejected + stats.unknown;
-    assert_eq!(stats.accepted, decided + stats.unwritten, "{stats:?}");
-    assert_eq!(stats.pending, 0, "{stats:?}");
-}
-
-/// Polls a future from an executor of the application's, whose wakers are not the crate's own.
-fn block_on<F: Future>(future: F) -> F::Output {
-    let bell = Arc::new(Bell::new());
-    let waker = Waker::from(Arc::clone(&bell));
-    let mut future = pin!(future);
-    loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return output;
-        }
-        bell.wait();
-    }
 }
 
 #[test]
@@ -640,7 +401,7 @@ fn a_close_without_patience_hands_back_what_it_does_not_write() {
 fn a_flush_against_a_close_without_patience_returns_when_all_is_decided() {
     check(|| {
         let log = Log::default();
-        let (bell, release) = (log.bell(), Arc::new(Bell::new()));
+        let (bell, release) = (log.bell(), Bell::new());
         log.with(|seen| seen.release = Some(Arc::clone(&release)));
         let (buffer, rows) = log.buffer(at_once(), [Answer::Held]);
         push(&rows, 1);

@@ -1,1 +1,0 @@
-//! Empty: the models are in `models.rs`, compiled with `--cfg forebay_loom`.
