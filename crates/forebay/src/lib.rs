@@ -88,6 +88,8 @@ mod stats;
 mod sync;
 mod table;
 mod turns;
+#[cfg(any(test, fuzzing))]
+mod validate;
 mod value;
 mod wait;
 mod writer;
@@ -108,6 +110,11 @@ pub use sink::{Applied, ColumnType, Rejection, Sink, SinkError, StatementInfo, T
 pub use sqlite::{Reader, Readers, SqliteSink};
 pub use stats::{Health, Stats, Triggers};
 pub use table::{Table, TableWrite};
+
+/// For the fuzzer.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub use validate::check_frames;
 
 /// The rusqlite that the sink is made of. Use this one: two copies of SQLite in one process must not open the
 /// same file, because each drops the locks of the other when it closes it.

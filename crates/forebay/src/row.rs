@@ -191,6 +191,20 @@ impl<'a> Values<'a> {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+impl<'a> Values<'a> {
+    /// What is left to be read.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.rest
+    }
+}
+
+/// Whether a value may begin with this byte.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn is_tag(byte: u8) -> bool {
+    byte <= BLOB
+}
+
 /// Whether an encoded value is NULL.
 #[inline]
 pub(crate) fn is_null(value: &[u8]) -> bool {
