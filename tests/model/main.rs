@@ -1,7 +1,11 @@
 //! What a buffer makes of any sequence of operations, held against the same operations done one by one.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
+mod fates;
+mod lives;
 mod operation;
+mod process;
+mod protocol;
 mod sequence;
 mod threads;
 mod twin;

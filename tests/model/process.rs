@@ -1,0 +1,86 @@
+//! The child process, from outside: asked, heard, closed or killed. It ends with this side of it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use forebay::Config;
+
+use crate::fates::Account;
+use crate::lives::THREADS;
+use crate::protocol::{Answer, Request};
+
+/// An answer that takes longer never comes.
+const HANG: Duration = Duration::from_secs(60);
+
+pub(crate) struct Process {
+    child: Child,
+    input: Option<ChildStdin>,
+    answers: Receiver<Answer>,
+}
+
+impl Process {
+    pub(crate) fn start(path: &Path, config: &Config) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_forebay-model-child"))
+            .arg(path)
+            .arg(serde_json::to_string(config).expect("settings"))
+            .arg(THREADS.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the child starts");
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().expect("it is a pipe"));
+        let (sender, answers) = channel();
+        thread::spawn(move || {
+            // The last line of one that was killed may be cut.
+            let lines = output.lines().map_while(|line| serde_json::from_str(&line.ok()?).ok());
+            let _ = lines.map(|answer| sender.send(answer)).all(|sent| sent.is_ok());
+        });
+        Self { child, input, answers }
+    }
+
+    /// One that has ended is asked in vain.
+    pub(crate) fn ask(&mut self, request: &Request) {
+        let line = serde_json::to_string(request).expect("a request") + "\n";
+        if let Some(input) = &mut self.input {
+            let _ = input.write_all(line.as_bytes());
+        }
+    }
+
+    /// Hears the answers until so many steps are done, or the child has ended.
+    pub(crate) fn hear(&mut self, account: &mut Account, steps: usize) {
+        let mut done = 0;
+        while done < steps {
+            match self.answers.recv_timeout(HANG) {
+                Ok(Answer::Done) => done += 1,
+                Ok(answer) => account.note(answer),
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => panic!("the child hangs after {done} steps"),
+            }
+        }
+    }
+
+    pub(crate) fn close(mut self, account: &mut Account, patience: Duration) {
+        self.ask(&Request::Close { patience });
+        self.hear(account, usize::MAX);
+        let ended = self.child.wait().expect("it is there");
+        assert!(ended.success() || account.may_abort(), "the child: {ended}");
+    }
+
+    pub(crate) fn kill(mut self, account: &mut Account) {
+        self.child.kill().expect("it is there");
+        self.hear(account, usize::MAX);
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
