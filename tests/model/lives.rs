@@ -51,7 +51,7 @@ enum End {
 }
 
 proptest! {
-    #![proptest_config(settings(60, REGRESSIONS))]
+    #![proptest_config(settings(150, REGRESSIONS))]
 
     #[test]
     fn what_was_told_of_a_row_is_what_the_database_holds_after_every_close_and_kill(

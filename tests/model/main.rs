@@ -12,8 +12,9 @@ mod twin;
 
 use proptest::test_runner::{Config, FileFailurePersistence};
 
-/// Settings that keep a failing case in a file beside the tests, for it to be committed.
+/// Settings that keep a failing case in a file beside the tests, for it to be committed. `PROPTEST_CASES` is for more cases.
 fn settings(cases: u32, regressions: &'static str) -> Config {
+    let cases = std::env::var("PROPTEST_CASES").map_or(cases, |count| count.parse().unwrap());
     Config {
         cases,
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(regressions))),
