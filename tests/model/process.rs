@@ -24,7 +24,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(path: &Path, config: &Config) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_forebay-model-child"))
+        let mut child = Command::new(env!("CARGO_BIN_EXE_model-child"))
             .arg(path)
             .arg(serde_json::to_string(config).expect("settings"))
             .arg(THREADS.to_string())
