@@ -18,7 +18,6 @@ pub struct Bell {
 
 impl Bell {
     /// One that has not been rung.
-    #[expect(clippy::new_without_default, reason = "it is shared, so nobody has one by default")]
     pub fn new() -> Arc<Self> {
         Arc::new(Self { rung: Mutex::new(false), changed: Condvar::new() })
     }

@@ -4,6 +4,7 @@
 //! target/loom`. In a model a clock does not move and nothing times out: a thread that nobody wakes is
 //! a deadlock, which loom reports. `LOOM_MAX_PREEMPTIONS` bounds the search; without it the bound is 3.
 #![cfg(forebay_loom)]
+#![allow(clippy::unwrap_used, reason = "a model that cannot go on fails at once")]
 
 use std::pin::pin;
 use std::sync::Arc;

@@ -53,8 +53,8 @@ impl Actor {
 
     fn step(&mut self) {
         match draw(16) {
-            0..=2 => self.push(|rows, row| rows.push(row)),
-            3 => self.push(|rows, row| rows.try_push(row)),
+            0..=2 => self.push(Producer::push),
+            3 => self.push(Producer::try_push),
             4 => self.push(|rows, row| rows.push_timeout(row, one_of(&[Duration::ZERO, SOON]))),
             5 => self.push(|rows, row| block_on(rows.push_async(row))),
             6 => self.push_or_give_up(),

@@ -2,7 +2,7 @@
 //!
 //! A timed wait never times out: a model that needs a timer has a thread for it.
 
-use std::sync::{Arc, Mutex as StdMutex, OnceLock};
+use std::sync::{Arc, Mutex as StdMutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 pub(crate) fn now() -> Instant {
@@ -41,7 +41,7 @@ loom::thread_local! {
 
 impl Parking {
     fn replace(&self, token: Token) -> Token {
-        let mut state = self.state.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *state, token)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::sync::PoisonError;
 use std::time::Instant;
 
 #[cfg(forebay_loom)]
@@ -37,7 +38,7 @@ impl<T> Mutex<T> {
     }
 
     fn locked(&self) -> checker::sync::MutexGuard<'_, T> {
-        self.0.lock().unwrap_or_else(|poison| poison.into_inner())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -62,7 +63,7 @@ impl Condvar {
 
     pub(crate) fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         let inner = guard.1.take().expect("the guard is only empty inside Condvar::wait");
-        guard.1 = Some(self.0.wait(inner).unwrap_or_else(|poison| poison.into_inner()));
+        guard.1 = Some(self.0.wait(inner).unwrap_or_else(PoisonError::into_inner));
     }
 
     /// May return before either: whoever calls looks at the state and the clock again.
