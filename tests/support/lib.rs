@@ -4,12 +4,14 @@ mod database;
 mod gate;
 mod log;
 mod mount;
+mod told;
 mod trial;
 
 pub use database::Scratch;
 pub use gate::{Call, Gate, Written};
 pub use log::Log;
 pub use mount::Mount;
+pub use told::{Answer, Kind, Told};
 pub use trial::{Line, Seen, Trial, adds_up, is_full};
 
 /// Settings of the smallest buffer that there can be, which is soon full.

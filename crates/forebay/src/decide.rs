@@ -126,6 +126,7 @@ pub(crate) fn decide_batch(
         None => return false,
     }
     let told = log.write_letters(rows.start, &troubles, deliver);
+    failpoint!(AfterDeadLetters);
     if !decide_now(shared, segment, rows.end, None, &told.held) {
         return false;
     }

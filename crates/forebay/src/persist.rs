@@ -41,6 +41,7 @@ pub(crate) fn attempt(
     batch: &Batch<'_>,
     shared: &Shared,
 ) -> Result<Applied, SinkError> {
+    failpoint!(BeforeBatch);
     let apply = || shared.metrics.time(&shared.signals, || sink.apply(batch));
     catch_unwind(AssertUnwindSafe(apply)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -172,6 +173,7 @@ pub(crate) fn persist(
                 policy.pause
             }
         };
+        failpoint!(BeforeRetry);
         cause = Some(error.error);
         shared.lock().stats.retries += 1;
         shared.publish_metrics();

@@ -133,7 +133,7 @@ pub(crate) type Errand = Box<dyn FnOnce(Result<&mut dyn Sink>) + Send>;
 /// Runs an errand. Whoever waits for one that panics is told by its promise being dropped.
 pub(crate) fn run_errand(errand: Errand, sink: Result<&mut dyn Sink>) {
     if catch_unwind(AssertUnwindSafe(|| errand(sink))).is_err() {
-        tracing::error!("the sink panicked while it looked at a table or a statement");
+        tracing::error!("the sink panicked between two batches: a bug in it; the buffer goes on");
     }
 }
 

@@ -181,7 +181,10 @@ impl Worker {
         let batch = Batch::new(segment.bytes(), rows, &self.shapes, cut.superseded);
         let applied = match attempt(self.sink.as_mut(), &batch, shared) {
             Ok(applied) => applied,
-            Err(error) => return shared.hand_over(error),
+            Err(error) => {
+                failpoint!(BeforeHandover);
+                return shared.hand_over(error);
+            }
         };
         let ledger = self.settle(shared, &segment, &cut, applied);
         self.publish(shared, &segment, start..cut.end, ledger);
@@ -214,9 +217,12 @@ impl Worker {
         rows: Range<Cursor>,
         ledger: Ledger,
     ) -> bool {
+        failpoint!(BeforeResolving);
         let Self { shapes, letters, .. } = self;
         let deliver = &mut |letter| deliver(shared, letters, letter);
-        decide_batch(shared, Log { segment, shapes }, rows, ledger, deliver)
+        let decided = decide_batch(shared, Log { segment, shapes }, rows, ledger, deliver);
+        failpoint!(AfterResolving);
+        decided
     }
 
     /// Decides all rows that are left. The door is closed first: whoever is told that the buffer has failed

@@ -35,6 +35,7 @@ impl SqliteSink {
                         Err(SinkError::unmerge(error))
                     }
                     Fault::Row(_) | Fault::Deferred(_) => {
+                        failpoint!(BeforeIsolation);
                         isolate::write(connection, batch, &mut self.texts, &self.signals)
                     }
                 }
@@ -85,9 +86,11 @@ impl SqliteSink {
 }
 
 fn run_to_end(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    failpoint!(BeforeExecute, |error| error);
     let mut statement = connection.prepare(sql)?;
     let mut rows = statement.raw_query();
     while rows.next()?.is_some() {}
+    failpoint!(AfterExecute, |error| error);
     Ok(())
 }
 
@@ -107,6 +110,7 @@ fn write_all(connection: &Connection, batch: &Batch<'_>, texts: &mut Texts) -> R
         let run = run_length(batch, next..batch.len());
         let size = statements.size(batch.row(next).shape(), run);
         unchanged += statements.run(batch, next..next + size)?;
+        failpoint!(MidBatch, connection, Stage::Step, table);
         next += size;
     }
     drop(statements);
@@ -123,11 +127,17 @@ pub(super) fn run_length(batch: &Batch<'_>, rows: Range<usize>) -> usize {
 /// Always IMMEDIATE: a deferred transaction that meets another writer's commit half-way is refused at
 /// once, whatever the busy timeout.
 pub(super) fn begin(connection: &Connection, table: &str) -> Result<(), Fault> {
-    control(connection, "BEGIN IMMEDIATE", Stage::Begin, table)
+    failpoint!(BeforeBegin, connection, Stage::Begin, table);
+    control(connection, "BEGIN IMMEDIATE", Stage::Begin, table)?;
+    failpoint!(AfterBegin, connection, Stage::Step, table);
+    Ok(())
 }
 
 pub(super) fn commit(connection: &Connection, table: &str) -> Result<(), Fault> {
-    control(connection, "COMMIT", Stage::Commit, table)
+    failpoint!(BeforeCommit, connection, Stage::Commit, table);
+    control(connection, "COMMIT", Stage::Commit, table)?;
+    failpoint!(AfterCommit, connection, Stage::Commit, table);
+    Ok(())
 }
 
 pub(super) fn control(
@@ -145,12 +155,15 @@ pub(super) fn roll_back(connection: &Connection) -> Result<(), SinkError> {
     if connection.is_autocommit() {
         return Ok(());
     }
-    connection.execute_batch("ROLLBACK").map_err(|error| {
-        SinkError::lost(Error::new(
-            ErrorKind::Unavailable,
-            format!("ROLLBACK failed: {}", text(&error)),
-        ))
-    })
+    failpoint!(BeforeRollback, |error| not_rolled_back(&error));
+    connection.execute_batch("ROLLBACK").map_err(|error| not_rolled_back(&error))?;
+    failpoint!(AfterRollback);
+    Ok(())
+}
+
+fn not_rolled_back(error: &rusqlite::Error) -> SinkError {
+    let message = format!("ROLLBACK failed: {}", text(error));
+    SinkError::lost(Error::new(ErrorKind::Unavailable, message))
 }
 
 /// Prepared statements, taken from the connection's cache once for a whole batch: producers that alternate

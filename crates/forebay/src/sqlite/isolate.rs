@@ -116,7 +116,7 @@ impl Isolation<'_> {
     /// One transaction. `None` when it was gone before its end, and more is known for the next one.
     fn run_all(&mut self, units: &[Unit], mode: Mode) -> Result<Option<End>, SinkError> {
         let table = self.batch.row(0).shape().target().table();
-        batch_fault(begin(self.connection, table))?;
+        begin(self.connection, table)?;
         let mut unchanged = 0;
         let mut next = 0;
         while next < units.len() {
@@ -193,10 +193,13 @@ impl Isolation<'_> {
         }
         let rows = chunk[0].start..chunk[chunk.len() - 1].end;
         let table = self.batch.row(rows.start).shape().target().table();
-        batch_fault(control(self.connection, "SAVEPOINT forebay_rows", Stage::Step, table))?;
+        failpoint!(BeforeSavepoint, self.connection, Stage::Step, table);
+        self.control("SAVEPOINT forebay_rows", table)?;
+        failpoint!(AfterSavepoint, self.connection, Stage::Step, table);
         match self.run_rows(rows, chunk.len() > 1) {
             Ok(unchanged) => {
-                batch_fault(control(self.connection, "RELEASE forebay_rows", Stage::Step, table))?;
+                failpoint!(BeforeRelease, self.connection, Stage::Step, table);
+                self.control("RELEASE forebay_rows", table)?;
                 Ok(Ran::Done { unchanged })
             }
             Err(Fault::Batch(error)) => Err(error),
@@ -204,16 +207,18 @@ impl Isolation<'_> {
                 Ok(Ran::Gone(error))
             }
             Err(Fault::Row(error) | Fault::Deferred(error)) => {
-                batch_fault(control(
-                    self.connection,
-                    "ROLLBACK TO forebay_rows",
-                    Stage::Step,
-                    table,
-                ))?;
-                batch_fault(control(self.connection, "RELEASE forebay_rows", Stage::Step, table))?;
+                failpoint!(BeforeRollbackTo, self.connection, Stage::Step, table);
+                self.control("ROLLBACK TO forebay_rows", table)?;
+                failpoint!(AfterRollbackTo, self.connection, Stage::Step, table);
+                self.control("RELEASE forebay_rows", table)?;
                 Ok(Ran::Refused(error))
             }
         }
+    }
+
+    /// A statement that no row can make fail.
+    fn control(&self, sql: &str, table: &str) -> Result<(), SinkError> {
+        Ok(control(self.connection, sql, Stage::Step, table)?)
     }
 
     fn run_rows(&mut self, rows: Range<usize>, one_statement: bool) -> Result<u64, Fault> {
@@ -234,9 +239,11 @@ impl Isolation<'_> {
             let hook = on.then_some(|| true);
             connection.commit_hook(hook).expect("setting a commit hook cannot fail");
         };
+        failpoint!(BeforeRehearsal, self.connection, Stage::Commit, table);
         hooked(self.connection, true);
         let end = commit(self.connection, table);
         hooked(self.connection, false);
+        failpoint!(AfterRehearsal);
         match end {
             Err(Fault::Deferred(error)) if error.code() == Some(SQLITE_CONSTRAINT_COMMITHOOK) => {
                 Ok(())
@@ -305,9 +312,11 @@ fn merged(a: &[Unit], b: &[Unit]) -> Vec<Unit> {
 }
 
 /// For statements that no row can make fail.
-fn batch_fault(ran: Result<(), Fault>) -> Result<(), SinkError> {
-    ran.map_err(|fault| match fault {
-        Fault::Batch(error) => error,
-        Fault::Row(error) | Fault::Deferred(error) => SinkError::busy(error),
-    })
+impl From<Fault> for SinkError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Batch(error) => error,
+            Fault::Row(error) | Fault::Deferred(error) => Self::busy(error),
+        }
+    }
 }

@@ -25,7 +25,7 @@ use self::sql::Texts;
 use self::wal::Files;
 use crate::batch::Batch;
 use crate::config::Config;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::shape::Operation;
 use crate::signals::Signals;
 use crate::sink::{Applied, Sink, SinkError, StatementInfo, TableInfo};
@@ -104,15 +104,21 @@ impl SqliteSink {
             if let Some(moved) = self.files.moved_since_open() {
                 return Err(SinkError::fatal(moved));
             }
+            failpoint!(BeforeReopen, |error| not_opened(open::explain(&self.path, &error)));
             let opened = open::open(&self.path, &self.settings, &self.signals);
-            let (connection, files) = opened.map_err(|error| match error.kind() {
-                ErrorKind::Corrupt => SinkError::fatal(error),
-                _ => SinkError::down(error),
-            })?;
+            let (connection, files) = opened.map_err(not_opened)?;
+            failpoint!(AfterReopen, |error| not_opened(open::explain(&self.path, &error)));
             self.connection = Some(connection);
             self.files = files;
         }
         Ok(self.connection.as_mut().expect("it is there, or was opened just now"))
+    }
+}
+
+fn not_opened(error: Error) -> SinkError {
+    match error.kind() {
+        ErrorKind::Corrupt => SinkError::fatal(error),
+        _ => SinkError::down(error),
     }
 }
 

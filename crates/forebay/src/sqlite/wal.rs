@@ -148,7 +148,12 @@ impl Files {
         let pages = self.pages.load(Ordering::Relaxed);
         let limit = self.limit();
         self.checkpoint_at = pages + limit.div_ceil(4);
-        let run = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, bool>(0));
+        let run = |sql: &str| {
+            failpoint!(BeforeCheckpoint, |error| error);
+            let blocked = connection.query_row(sql, [], |row| row.get::<_, bool>(0));
+            failpoint!(AfterCheckpoint, |error| error);
+            blocked
+        };
         let blocked = if pages < 2 * limit {
             run("PRAGMA wal_checkpoint(PASSIVE)").map(|_| false)
         } else {
