@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
 mod failpoints;
+mod nth;
 mod producer;
 mod witness;

@@ -124,6 +124,7 @@ impl Story {
         for told in &self.told {
             self.check(told, &there, unknown);
         }
+        seen.rows = self.told.len() as u64;
         if let Some((_, stats, _)) = self.closed()
             && !stats.is_null()
         {

@@ -83,6 +83,15 @@ impl Trial {
     ///
     /// When anything was lost, was there twice, hung or failed, after the line has been written.
     pub fn run(self, round: impl Fn(usize) -> Seen + Send + Sync + 'static) {
+        self.run_while(move |index| Some(round(index)));
+    }
+
+    /// The same until a round sees that there is nothing left to try, which is not counted.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_while(self, round: impl Fn(usize) -> Option<Seen> + Send + Sync + 'static) {
         let round = Arc::new(round);
         let mut line = self.line();
         for index in 0..self.rounds {
@@ -92,7 +101,11 @@ impl Trial {
             // A round that hangs cannot be ended: its thread is left behind, and the process ends with the test.
             let thread = thread::spawn(move || told.send(round(index)));
             match seen.recv_timeout(self.patience) {
-                Ok(seen) => line += seen,
+                Ok(Some(seen)) => line += seen,
+                Ok(None) => {
+                    line.rounds -= 1;
+                    break;
+                }
                 Err(RecvTimeoutError::Timeout) => line.hung += 1,
                 Err(RecvTimeoutError::Disconnected) => line.failed += 1,
             }

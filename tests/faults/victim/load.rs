@@ -43,15 +43,19 @@ impl<'b> Load<'b> {
             if has_failed() || self.next.load(Ordering::Relaxed) > ENOUGH {
                 left -= 1;
             }
-            self.alone();
-            thread::scope(|scope| {
-                for thread in 0..THREADS {
-                    scope.spawn(move || self.beside_others(thread));
-                }
-            });
+            self.run_once();
         }
-        self.alone();
         self.write(Kind::Plain);
+    }
+
+    pub(crate) fn run_once(&self) {
+        self.alone();
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                scope.spawn(move || self.beside_others(thread));
+            }
+        });
+        self.alone();
     }
 
     fn alone(&self) {

@@ -1,7 +1,7 @@
 //! A process that writes rows while something in it fails, and tells what it was told:
-//! `faults-victim DATABASE (rounds|endless) [POINT HOLDER FAILURE]...`, for example `AfterCommit writer error:1034:3`.
+//! `faults-victim DATABASE (rounds|brief|endless) [POINT HOLDER FAILURE]...`, for example `AfterCommit writer error:1034:3`.
 //!
-//! It ends by itself, is killed, or ends by the failure.
+//! It ends by itself, is killed, or ends by the failure. A brief one gives up on rows that cannot be written.
 #![allow(clippy::unwrap_used, reason = "the test sees it end")]
 
 mod load;
@@ -9,7 +9,9 @@ mod load;
 use std::env;
 use std::time::Duration;
 
-use forebay::{Config, DeadLetter, Failpoint, Failure, Health, Holder, Retry, Value, WriteBuffer};
+use forebay::{
+    Config, DeadLetter, Durability, Failpoint, Failure, Health, Holder, Retry, Value, WriteBuffer,
+};
 use support::{Answer, Told};
 
 use self::load::Load;
@@ -21,12 +23,13 @@ fn main() {
         max_retries: 2,
         delay: Duration::from_millis(1),
         pause: Duration::from_millis(2),
-        ..Retry::default()
+        give_up: (length == "brief").then_some(Duration::from_millis(5)),
     };
     let config = Config {
         batch_size: 20,
         linger: Duration::from_millis(2),
         max_wal_bytes: 64 * 1024,
+        durability: if length == "rounds" { Durability::Normal } else { Durability::Full },
         close_timeout: Duration::from_secs(5),
         retry,
         ..Config::default()
@@ -44,7 +47,10 @@ fn main() {
     let failing: Vec<_> = failures.chunks_exact(3).map(set).collect();
     let failures = || failing.last().map_or(0, |(point, _)| point.failures());
     let wanted = failing.last().map_or(0, |(_, times)| *times);
-    load.run(|| length != "endless" && failures() >= wanted);
+    match length.as_str() {
+        "brief" => load.run_once(),
+        _ => load.run(|| length != "endless" && failures() >= wanted),
+    }
     let trouble = match buffer.health() {
         Health::Running => String::new(),
         health => health.to_string(),
