@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -129,7 +130,7 @@ fn look(story: &Story, database: &Path) -> Seen {
 /// After the failure rows are acknowledged again, and then the process is killed.
 fn fail_then_kill(trial: Trial, call: Call) {
     let preloaded = Preloaded::build();
-    trial.rounds(12, 200).run(move |round| {
+    trial.rounds(12, 100).run(move |round| {
         let scratch = Scratch::new(Kind::SCHEMA);
         let mark = preloaded.folder.path().join(format!("failed-{round}"));
         // Past those that open the database.
@@ -172,6 +173,27 @@ fn writes_that_find_no_space_from_then_on_make_no_receipt_lie() {
     let call = Call { point: "posix/io/rw/pwrite", errno: ENOSPC };
     let how = "libfiu: every `pwrite` from the Nth answers ENOSPC, N = 1, 2, … to the last";
     fail_each(Trial::of(11, "no write finds space from then on", how), call, Often::FromThenOn);
+}
+
+#[test]
+fn a_full_disk_is_the_reason_why_a_database_is_not_opened() {
+    let preloaded = Preloaded::build();
+    let mark = preloaded.folder.path().join("failed");
+    let call = Call { point: "posix/io/rw/pwrite", errno: ENOSPC };
+    // The second is not a database yet, and its first write is to the file itself.
+    for has_been_opened in [true, false] {
+        let scratch = Scratch::new(Kind::SCHEMA);
+        if !has_been_opened {
+            fs::write(scratch.path(), []).unwrap();
+        }
+        let victim = preloaded.start(&scratch.path(), "brief", call, 1, Often::FromThenOn, &mark);
+        let story = victim.hear_out();
+        let (trouble, ..) = story.closed().unwrap();
+        assert!(
+            trouble.contains("cannot open") && trouble.contains("its disk is full"),
+            "{trouble}"
+        );
+    }
 }
 
 #[test]

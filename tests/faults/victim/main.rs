@@ -37,12 +37,12 @@ fn main() {
     let builder = WriteBuffer::builder(path).config(config).on_reject(tell);
     let buffer = match builder.open() {
         Ok(buffer) => buffer,
-        Err(error) => return closed(&error.to_string(), serde_json::Value::Null, 0),
+        Err(error) => return closed(&format!("{error:#}"), serde_json::Value::Null, 0),
     };
     let load = match Load::begin(&buffer) {
         Ok(load) => load,
         // A database that cannot be looked at: nothing was accepted.
-        Err(error) => return closed(&error.to_string(), serde_json::Value::Null, 0),
+        Err(error) => return closed(&format!("{error:#}"), serde_json::Value::Null, 0),
     };
     let failing: Vec<_> = failures.chunks_exact(3).map(set).collect();
     let failures = || failing.last().map_or(0, |(point, _)| point.failures());

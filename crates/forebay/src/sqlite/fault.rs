@@ -42,6 +42,11 @@ pub(super) fn primary_code(error: &rusqlite::Error) -> i32 {
     code(error) & 0xff
 }
 
+/// Whether the disk has no room, be it only for the index of the log.
+pub(super) fn is_full(error: &rusqlite::Error) -> bool {
+    primary_code(error) == ffi::SQLITE_FULL || code(error) == ffi::SQLITE_IOERR_SHMSIZE
+}
+
 /// SQLite's own text, which may hold values of a row, or rusqlite's. Never the SQL text.
 pub(super) fn text(error: &rusqlite::Error) -> String {
     match error {
@@ -132,7 +137,8 @@ pub(super) fn judge(
         ),
         ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => batch(
             ErrorKind::Corrupt,
-            "the database is damaged: run PRAGMA integrity_check on a copy, or restore a backup".to_owned(),
+            "the database is damaged or its disk cannot be read: run PRAGMA integrity_check on a copy, or restore a backup"
+                .to_owned(),
             SinkError::fatal,
         ),
         _ => batch(ErrorKind::Unavailable, format!("SQLite refuses to write {table}"), SinkError::fatal),

@@ -237,12 +237,18 @@ pub(super) fn cannot_open(path: &Path, why: &str) -> Error {
 
 pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> Error {
     let explained = match fault::primary_code(error) {
+        _ if fault::is_full(error) => {
+            let why = "its disk is full: WAL mode needs room for the files beside the database";
+            cannot_open(path, why)
+        }
         rusqlite::ffi::SQLITE_NOTADB => {
             Error::new(ErrorKind::Corrupt, format!("{} is not a SQLite database", path.display()))
         }
         rusqlite::ffi::SQLITE_CORRUPT => {
             let remedy = "run PRAGMA integrity_check on a copy, or restore a backup";
-            Error::new(ErrorKind::Corrupt, format!("{} is damaged: {remedy}", path.display()))
+            let path = path.display();
+            let message = format!("{path} is damaged or its disk cannot be read: {remedy}");
+            Error::new(ErrorKind::Corrupt, message)
         }
         rusqlite::ffi::SQLITE_BUSY => Error::new(
             ErrorKind::Busy,
