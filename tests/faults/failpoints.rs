@@ -139,6 +139,8 @@ impl Case {
             _ => (1, false),
         };
         assert_eq!(failures, times, "nothing came to {self:?}: {stats}");
+        // Rows are kept for as long as it takes.
+        assert!(!goes_on || stats["unwritten"] == 0, "{self:?} gave rows up: {stats}");
         // House-keeping is also done when nothing else is, and then there is nobody to fail.
         let house_keeping = matches!(self.point, BeforeCheckpoint | AfterCheckpoint);
         assert!(trouble.is_empty() == goes_on || house_keeping, "{self:?}: {trouble:?}");
