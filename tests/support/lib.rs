@@ -2,6 +2,7 @@
 
 mod database;
 mod gate;
+mod ledger;
 mod log;
 mod mount;
 mod told;
@@ -9,6 +10,7 @@ mod trial;
 
 pub use database::Scratch;
 pub use gate::{Call, Gate, Written};
+pub use ledger::{Entry, Kind, Ledger, PARTS, Step};
 pub use log::Log;
 pub use mount::Mount;
 pub use told::{Answer, Kind, Told};

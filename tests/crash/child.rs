@@ -1,0 +1,30 @@
+//! The processes that the faults kill, hold up or mislead: `fault-child load|count|hold|clock DATABASE …`.
+//!
+//! Each says with a line on standard output that it begins. Whatever goes wrong in one ends it with a code and a message.
+#![allow(clippy::unwrap_used, reason = "a child that cannot go on fails at once")]
+
+mod load;
+mod recorded;
+
+use std::env;
+use std::io::{self, Write};
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["load", database, life, seed, max_wal_bytes] => load::run(
+            database.as_ref(),
+            life.parse().unwrap(),
+            seed.parse().unwrap(),
+            max_wal_bytes.parse().unwrap(),
+        ),
+        _ => panic!("no such task: {arguments:?}"),
+    }
+}
+
+/// Tells the parent something, in a line.
+fn say(line: &str) {
+    let mut out = io::stdout();
+    writeln!(out, "{line}").and_then(|()| out.flush()).unwrap();
+}
