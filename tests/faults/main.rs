@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
 mod failpoints;
+mod fork;
 mod nth;
+mod processes;
 mod producer;
 mod witness;

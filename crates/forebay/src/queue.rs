@@ -191,6 +191,16 @@ impl Shared {
         self.state.lock()
     }
 
+    /// The state, for calls that need not ask in which process they are: only in a child of the one that opened the
+    /// buffer the lock may be held for ever, by a thread that was not forked.
+    fn lock_in_this_process(&self) -> Result<MutexGuard<'_, State>> {
+        if let Some(state) = self.state.try_lock() {
+            return Ok(state);
+        }
+        self.check_process()?;
+        Ok(self.state.lock())
+    }
+
     /// What the buffer writes to, for messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -238,7 +248,7 @@ impl Shared {
         rows: usize,
         receipt: bool,
     ) -> Result<Admitted, Refused> {
-        let mut state = self.state.lock();
+        let mut state = self.lock_in_this_process().map_err(Refused::Because)?;
         let admitted = state.append(frames, rows, receipt);
         let wake = match admitted {
             Ok(_) => match state.sleep {

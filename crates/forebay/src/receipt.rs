@@ -218,13 +218,14 @@ impl Future for Receipt {
             return Poll::Ready(decided);
         }
         wait::note_executor(context.waker());
+        if !this.asked {
+            // First of all: in a child the locks may be held for ever.
+            this.shared.check_process()?;
+        }
         if this.outcome.poll_decided(&mut this.ticket, this.rows.end, context.waker()).is_pending()
         {
             if !this.asked {
                 this.asked = true;
-                if let Err(forked) = this.shared.check_process() {
-                    return Poll::Ready(Err(forked));
-                }
                 this.shared.ask_for(this.rows.end - 1);
             }
             return Poll::Pending;
