@@ -3,6 +3,7 @@
 //! Each says with a line on standard output that it begins. Whatever goes wrong in one ends it with a code and a message.
 #![allow(clippy::unwrap_used, reason = "a child that cannot go on fails at once")]
 
+mod clock;
 mod count;
 mod load;
 mod recorded;
@@ -21,6 +22,7 @@ fn main() {
             max_wal_bytes.parse().unwrap(),
         ),
         ["count", database, process] => count::run(database.as_ref(), process.parse().unwrap()),
+        ["clock", database] => clock::run(database.as_ref()),
         ["hold", database] => count::hold(database.as_ref()),
         _ => panic!("no such task: {arguments:?}"),
     }

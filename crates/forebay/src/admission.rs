@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, Result};
-use crate::queue::{Life, Shared};
+use crate::queue::{Life, Shared, State};
 use crate::receipt::{Outcome, Receipt};
+use crate::sync::MutexGuard;
 use crate::wait;
 
 /// Why rows were not admitted.
@@ -77,6 +78,16 @@ impl Admitted {
 }
 
 impl Shared {
+    /// The state, for calls that need not ask in which process they are: only in a child of the one that opened the
+    /// buffer the lock may be held for ever, by a thread that was not forked.
+    pub(crate) fn lock_in_this_process(&self) -> Result<MutexGuard<'_, State>> {
+        if let Some(state) = self.try_lock() {
+            return Ok(state);
+        }
+        self.check_process()?;
+        Ok(self.lock())
+    }
+
     /// As [`admit`](Self::admit), and has the waker woken when there may be room.
     fn poll_admit(&self, rows: &mut Admission<'_>, waker: &Waker) -> Poll<Result<Admitted>> {
         match self.admit(&rows.frames, rows.rows, rows.receipt) {

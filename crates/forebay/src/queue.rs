@@ -191,14 +191,8 @@ impl Shared {
         self.state.lock()
     }
 
-    /// The state, for calls that need not ask in which process they are: only in a child of the one that opened the
-    /// buffer the lock may be held for ever, by a thread that was not forked.
-    fn lock_in_this_process(&self) -> Result<MutexGuard<'_, State>> {
-        if let Some(state) = self.state.try_lock() {
-            return Ok(state);
-        }
-        self.check_process()?;
-        Ok(self.state.lock())
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
+        self.state.try_lock()
     }
 
     /// What the buffer writes to, for messages.
