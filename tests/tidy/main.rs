@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
@@ -110,5 +111,23 @@ fn every_link_between_documents_leads_somewhere() {
                 assert!(there.exists(), "{} links to {link}", path.display());
             }
         }
+    }
+}
+
+#[test]
+fn every_break_of_the_mutation_check_still_applies_and_names_a_test() {
+    let tests = files(&[".rs"]);
+    for (path, text) in files(&[".patch"]) {
+        let path = path.display();
+        let named = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+        assert!(named("Breaks: ").is_some(), "{path} says what it breaks");
+        let test = named("Caught by: ").and_then(|test| test.rsplit([':', ' ']).next());
+        let function = format!("fn {}()", test.unwrap_or_default());
+        assert!(tests.iter().any(|(_, text)| text.contains(&function)), "{path}: {function}");
+        let mut git = Command::new("git");
+        git.args(["apply", "--check"]).arg(path.to_string()).current_dir(root());
+        let checked = git.output().expect("git");
+        let why = String::from_utf8_lossy(&checked.stderr);
+        assert!(checked.status.success(), "{why}: make the break again, where that code is now");
     }
 }
