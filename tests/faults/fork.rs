@@ -17,20 +17,22 @@ const FORKS: usize = 12;
 const LONG: Duration = Duration::from_secs(10);
 
 /// What a child of the process that opened the buffer tries, each on its own.
-const TRIES: [(&str, Try); 6] = [
+const TRIES: [(&str, Try); 5] = [
     ("wait", |mine| is_forked(mine.receipt.wait())),
     ("await", |mine| is_forked(block_on(mine.receipt))),
     ("flush", |mine| is_forked(mine.buffer.flush())),
     ("close", |mine| is_forked(mine.buffer.close())),
-    ("push", |mine| {
-        // Until there is no room left, or it is found out.
-        is_forked(std::iter::repeat_with(|| mine.landed.push(&(-1,))).find(Result::is_err).unwrap())
-    }),
     ("drop", |mine| {
         drop(mine);
         true
     }),
 ];
+
+/// Every other time: a push asks whose process it is in only where it has to wait, so it takes luck to meet a lock that is held.
+const PUSH: (&str, Try) = ("push", |mine| {
+    // Until there is no room left, or it is found out.
+    is_forked(std::iter::repeat_with(|| mine.landed.push(&(-1,))).find(Result::is_err).unwrap())
+});
 
 type Try = fn(Mine) -> bool;
 
@@ -111,7 +113,8 @@ fn round(index: usize) -> Seen {
             let id = -1 - turn as i64;
             let receipt = landed.submit(&(id,)).unwrap();
             let mine = Mine { buffer: buffer.clone(), landed: landed.clone(), receipt };
-            try_in_a_child(mine, TRIES[(index + turn) % TRIES.len()]);
+            let others = (index + turn / 2) % TRIES.len();
+            try_in_a_child(mine, if turn % 2 == 0 { PUSH } else { TRIES[others] });
         }
     });
     buffer.close().unwrap();
@@ -125,5 +128,5 @@ fn round(index: usize) -> Seen {
 #[test]
 fn a_child_forked_under_load_is_told_at_once_and_the_parent_loses_nothing() {
     let how = "12 forks while 8 threads push and wait; the child tries wait, await, flush, close, push and drop";
-    Trial::of(17, "fork after open", how).rounds(5, 100).run(round);
+    Trial::of(17, "fork after open", how).rounds(10, 100).run(round);
 }
