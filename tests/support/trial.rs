@@ -204,9 +204,10 @@ impl Seen {
     }
 }
 
-/// Whether every accepted row has been decided and counted, as it must be once the buffer has ended.
+/// Whether every accepted row has been decided and counted, as it must be once the buffer has ended; by the sum, and by
+/// what the buffer itself has found.
 pub fn adds_up(stats: &Stats) -> bool {
     let decided =
         stats.committed + stats.superseded + stats.rejected + stats.unknown + stats.unwritten;
-    stats.accepted == decided && stats.pending == 0
+    stats.accepted == decided && stats.pending == 0 && stats.unaccounted == 0
 }

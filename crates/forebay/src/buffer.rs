@@ -265,6 +265,7 @@ impl WriteBuffer {
     /// [`Unwritten`](ErrorKind::Unwritten) when rows were left; [`close_within`](Self::close_within)
     /// would have handed them back. The file of [`Config::rejects`] keeps them, if there is one, but for those
     /// that a receipt tells of. [`Failed`](ErrorKind::Failed) when the buffer had failed.
+    /// [`Unknown`](ErrorKind::Unknown) when rows are [unaccounted](Stats::unaccounted) for, which would be a bug.
     pub fn close(&self) -> Result<()> {
         let timeout = self.shared().config.close_timeout;
         self.close_within(timeout)?.into_result(self.shared())

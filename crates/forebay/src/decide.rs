@@ -210,8 +210,9 @@ impl State {
         stats.unchanged += ledger.unchanged;
         stats.transactions += ledger.transactions;
         self.kept.undecided = 0;
-        debug_assert_eq!(stats.decided(), segment.seq(end.ordinal), "every row is decided once");
-        let woken = segment.outcome().decide(segment.seq(end.ordinal), held);
+        self.decided = segment.seq(end.ordinal);
+        debug_assert_eq!(stats.decided(), self.decided, "every row is decided once");
+        let woken = segment.outcome().decide(self.decided, held);
         self.absent += woken.len();
         woken
     }

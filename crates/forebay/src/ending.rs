@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::queue::{Errand, InFlight, Life, Shared, run_errand};
+use crate::queue::{Errand, InFlight, Life, Shared, State, run_errand};
 use crate::reject::DeadLetter;
 use crate::segment::Segment;
+use crate::sync::MutexGuard;
 
 /// Of the lost rows, those that the file for dead letters has.
 #[derive(Default)]
@@ -50,22 +51,43 @@ impl Shared {
     /// The writer's thread ends. Returns the errands that nobody will run.
     pub(crate) fn writer_ends(&self) -> VecDeque<Errand> {
         let mut state = self.lock();
-        if !matches!(state.life, Life::Ended(_)) {
-            debug_assert_eq!(
-                state.stats.decided(),
-                state.open.end_seq(),
-                "every accepted row is accounted for"
-            );
-            state.life = Life::Ended(closed());
-            state.all_decided = true;
-        }
         state.writer_ended = true;
         let errands = std::mem::take(&mut state.errands);
-        let (blocked, closers) = (state.room.all(), state.closers.all());
-        drop(state);
-        blocked.wake();
-        closers.wake();
+        if matches!(state.life, Life::Ended(_)) {
+            // Whoever has ended it decides the rows, and may still be at it.
+            let closers = state.closers.all();
+            drop(state);
+            closers.wake();
+        } else {
+            state.life = Life::Ended(closed());
+            let blocked = state.room.all();
+            self.reckon(state);
+            blocked.wake();
+        }
         errands
+    }
+
+    /// Every row is decided: holds the counters, which were added up batch by batch, against the log, whose end is the
+    /// count of rows accepted. Then tells whoever waits for that.
+    fn reckon(&self, mut state: MutexGuard<'_, State>) {
+        let (accepted, decided) = (state.open.end_seq(), state.stats.decided());
+        let unaccounted = accepted.abs_diff(decided);
+        state.stats.unaccounted = unaccounted;
+        state.all_decided = true;
+        let closers = state.closers.all();
+        drop(state);
+        closers.wake();
+        if unaccounted == 0 {
+            return;
+        }
+        tracing::error!(
+            rows = unaccounted,
+            "the buffer for {} ended with {accepted} rows accepted and {decided} decided, which is a bug of forebay: \
+             look which rows the database has",
+            self.name()
+        );
+        // To panic while the thread panics would end the process.
+        debug_assert!(std::thread::panicking(), "{accepted} rows accepted, {decided} decided");
     }
 
     /// Accepts nothing any more, and takes out the rows that are left, for the caller to decide. `None`
@@ -98,11 +120,8 @@ impl Shared {
     pub(crate) fn abandoned(&self, mut letters: Vec<DeadLetter>) {
         let mut state = self.lock();
         state.leftovers.get_or_insert_default().append(&mut letters);
-        state.all_decided = true;
         state.abandoned = true;
-        let closers = state.closers.all();
-        drop(state);
-        closers.wake();
+        self.reckon(state);
     }
 
     /// Leaves a row for `close` to hand back. Returns it when `close` has not waited for it.
@@ -126,11 +145,7 @@ impl Shared {
 
     /// The holder of the sink has decided every row that was left.
     pub(crate) fn all_decided(&self) {
-        let mut state = self.lock();
-        state.all_decided = true;
-        let closers = state.closers.all();
-        drop(state);
-        closers.wake();
+        self.reckon(self.lock());
     }
 
     pub(crate) fn has_writer_ended(&self) -> bool {
@@ -200,9 +215,9 @@ impl Future for End<'_> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let mut state = this.shared.lock();
-        let is_gone = state.writer_ended || state.abandoned;
-        // He may go while somebody else still decides the rows.
-        if state.all_decided && (is_gone || this.at_decision) {
+        let ended = state.writer_ended || state.abandoned || this.at_decision;
+        // The writer may go while somebody else still decides the rows.
+        if ended && state.all_decided {
             return Poll::Ready(());
         }
         state.closers.register(&mut this.ticket, 0, context.waker());
@@ -213,5 +228,47 @@ impl Future for End<'_> {
 impl Drop for End<'_> {
     fn drop(&mut self) {
         self.shared.lock().closers.leave(self.ticket);
+    }
+}
+
+#[cfg(all(test, not(forebay_loom)))]
+mod tests {
+    use crate::batch::Batch;
+    use crate::buffer::WriteBuffer;
+    use crate::config::Config;
+    use crate::error::ErrorKind;
+    use crate::sink::{Applied, Sink, SinkError, StatementInfo, TableInfo};
+
+    struct Nowhere;
+
+    impl Sink for Nowhere {
+        fn describe(&mut self, table: &str) -> crate::Result<TableInfo> {
+            Ok(TableInfo::new(table).column("id"))
+        }
+
+        fn prepare(&mut self, _: &str) -> crate::Result<StatementInfo> {
+            Ok(StatementInfo::default())
+        }
+
+        fn apply(&mut self, _: &Batch<'_>) -> Result<Applied, SinkError> {
+            Ok(Applied::default())
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_counted_nowhere_is_found_in_the_end() {
+        let buffer = WriteBuffer::with_sink(Nowhere, Config::default()).unwrap();
+        let rows = buffer.table("t").insert().producer().unwrap();
+        (0..3).for_each(|id| rows.write(&(id,)).unwrap());
+        buffer.shared().lock().stats.committed -= 1;
+        let error = buffer.close().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unknown);
+        assert!(error.to_string().contains("left 1 row of which nothing is known"), "{error}");
+        let stats = buffer.stats();
+        assert_eq!(
+            (stats.pending, stats.unaccounted),
+            (0, 1),
+            "one is from the log, one from the sum"
+        );
     }
 }

@@ -132,6 +132,13 @@ impl CloseReport {
     pub(crate) fn into_result(self, shared: &Shared) -> Result<()> {
         keep_leftovers(shared, &self.leftovers);
         shared.check_running()?;
+        if self.stats.unaccounted > 0 {
+            let (name, rows) = (shared.name(), count_of_rows(self.stats.unaccounted));
+            let message = format!(
+                "closing {name} left {rows} of which nothing is known, a bug of forebay: look which rows are there"
+            );
+            return Err(Error::new(ErrorKind::Unknown, message));
+        }
         let (lost, kept) = shared.lost_in_closing();
         if lost == 0 {
             return Ok(());

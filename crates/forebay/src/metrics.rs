@@ -253,6 +253,7 @@ mod recorded {
         /// |---|---|---|---|---|
         /// | `forebay_rows_accepted_total` | counter | count | | Rows that a push, submit, write or group took; an execute counts as one. |
         /// | `forebay_rows_decided_total` | counter | count | `outcome`: committed, superseded, rejected, unknown, unwritten | Rows of which it is settled what became of them. |
+        /// | `forebay_rows_unaccounted_total` | counter | count | | Rows of which nothing was known when the buffer ended: always 0. |
         /// | `forebay_rows_unchanged_total` | counter | count | | Committed rows that changed nothing. |
         /// | `forebay_transactions_total` | counter | count | | Transactions committed. |
         /// | `forebay_batches_due_total` | counter | count | `trigger`: count, bytes, linger, receipt, flush, close | Times that the rows gathered so far became due, by what made them so. |

@@ -66,6 +66,8 @@ pub(crate) struct State {
     /// Why the database cannot be written at the moment.
     pub(crate) paused: Option<Error>,
     pub(crate) stats: Stats,
+    /// The rows before this sequence number are decided.
+    pub(crate) decided: u64,
     /// The outcome of the last rows that were taken out to be decided when the buffer ended, and the
     /// sequence number after them: a flush waits for these when there are no others.
     pub(crate) last: (Arc<Outcome>, u64),
@@ -166,6 +168,7 @@ impl Shared {
                 life: Life::Open,
                 paused: None,
                 stats: Stats::default(),
+                decided: 0,
                 last: (Arc::new(Outcome::new(1)), 1),
                 leftovers: Some(Vec::new()),
                 errands: VecDeque::new(),

@@ -39,6 +39,13 @@ pub(crate) const COUNTERS: &[Family<u64>] = &[
         ],
     },
     Family {
+        name: "forebay_rows_unaccounted_total",
+        unit: Unit::Count,
+        meaning: "Rows of which nothing was known when the buffer ended: always 0.",
+        label: "",
+        series: &[("", |stats, _| stats.unaccounted)],
+    },
+    Family {
         name: "forebay_rows_unchanged_total",
         unit: Unit::Count,
         meaning: "Committed rows that changed nothing.",

@@ -32,6 +32,9 @@ pub struct Stats {
     pub unwritten: u64,
     /// Rows accepted and not decided yet.
     pub pending: u64,
+    /// Rows accepted of which nothing had become known when the buffer ended. Always 0: anything else is a bug of
+    /// forebay, is logged as an error, and makes [`close`](crate::WriteBuffer::close) fail.
+    pub unaccounted: u64,
     /// Age of the oldest of them; `None` when there is none, or the buffer has ended. Rows that gathered
     /// together count from the first of them until all are decided.
     pub oldest_pending: Option<Duration>,
@@ -143,7 +146,7 @@ impl State {
     fn stats(&self, signals: &Signals) -> Stats {
         let mut stats = self.stats.clone();
         stats.accepted = self.open.end_seq();
-        stats.pending = stats.accepted - stats.decided();
+        stats.pending = stats.accepted - self.decided;
         stats.oldest_pending =
             self.oldest().map(|oldest| sync::now().saturating_duration_since(oldest));
         stats.buffer_bytes = self.allocated() as u64;
@@ -189,7 +192,7 @@ impl Shared {
             (Life::Open, paused) => paused.clone(),
         };
         let oldest = state.oldest();
-        let rows = count_of_rows(state.open.end_seq() - state.stats.decided());
+        let rows = count_of_rows(state.open.end_seq() - state.decided);
         drop(state);
         let name = self.name();
         if let Some(cause) = paused {

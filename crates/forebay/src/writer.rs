@@ -283,11 +283,12 @@ pub(crate) fn abandon(shared: &Shared, why: Error, cause: &Error) -> bool {
     true
 }
 
+/// Nothing is logged before everybody is told: it may be the log's subscriber that panics.
 fn abandon_after_panic(shared: &Shared) {
-    let bug = "the writer panicked outside of a commit: a bug in forebay or in its sink";
+    let bug = "the writer panicked outside of a commit: a bug in forebay, in its sink or in a subscriber of its log";
     let cause = Error::new(ErrorKind::Panicked, bug);
-    tracing::error!(database = shared.name(), "{cause}");
     abandon(shared, failure(shared, &cause), &cause);
+    tracing::error!(database = shared.name(), "{cause}");
 }
 
 fn failure(shared: &Shared, cause: &Error) -> Error {
