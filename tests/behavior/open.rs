@@ -1,6 +1,7 @@
 //! Opening sets the database up for writing or says what is in the way; closing leaves one file.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,6 +48,10 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
+fn mode(file: &Path) -> u32 {
+    fs::metadata(file).unwrap().permissions().mode() & 0o777
+}
+
 fn impatient() -> Config {
     Config { busy_timeout: Duration::from_millis(10), ..Config::default() }
 }
@@ -67,6 +72,40 @@ fn a_file_that_is_not_there_is_made() {
     let connection = Connection::open(&path).unwrap();
     let rows: i64 = connection.query_row("SELECT count(*) FROM t", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 2);
+}
+
+#[test]
+fn a_file_that_is_made_is_its_owners_whatever_the_umask() {
+    // Of the whole process, but everything else that the tests look at has a mode of its own.
+    rustix::process::umask(rustix::fs::Mode::empty());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new.db");
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let buffer = WriteBuffer::open(&link).unwrap();
+    buffer.execute(TABLE).unwrap();
+    for file in ["new.db", "new.db-wal", "new.db-shm"] {
+        assert_eq!(mode(&folder.path().join(file)), 0o600, "{file}");
+    }
+    buffer.close().unwrap();
+    assert_eq!(mode(&path), 0o600);
+}
+
+#[test]
+fn a_file_that_is_there_keeps_its_permissions() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, schema) in [("empty.db", ""), ("full.db", TABLE)] {
+        let path = folder.path().join(name);
+        fs::write(&path, "").unwrap();
+        Connection::open(&path).unwrap().execute_batch(schema).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let buffer = WriteBuffer::open(&path).unwrap();
+        buffer.execute("CREATE TABLE another(id)").unwrap();
+        for file in [path.clone(), beside(&path, "-wal"), beside(&path, "-shm")] {
+            assert_eq!(mode(&file), 0o640, "{}", file.display());
+        }
+        buffer.close().unwrap();
+    }
 }
 
 #[test]

@@ -89,7 +89,8 @@ enum Source {
 }
 
 impl WriteBuffer {
-    /// Opens a SQLite file, making it if there is none, with the default settings.
+    /// Opens a SQLite file, making it if there is none, with the default settings. On Unix a file that is made is for its
+    /// owner alone to read (mode 0600), and so are the `-wal` and `-shm` beside it; one that is there is left as it is.
     ///
     /// # Errors
     ///

@@ -54,7 +54,8 @@ impl SqliteSink {
         open::network_filesystem(folder.as_ref())
     }
 
-    /// Opens a database file, sets the connection up for writing and reads the settings back.
+    /// Opens a database file, sets the connection up for writing and reads the settings back. A file that is made is for
+    /// its owner alone to read (mode 0600 on Unix).
     ///
     /// # Errors
     ///

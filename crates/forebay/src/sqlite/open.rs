@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use rusqlite::limits::Limit;
 use rusqlite::{Connection, MAIN_DB, OpenFlags};
@@ -49,8 +50,12 @@ pub(super) fn open(
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let is_missing = is_missing(path);
     let mut connection =
         Connection::open_with_flags(path, flags).map_err(|error| explain(path, &error))?;
+    if is_missing {
+        keep_to_owner(path);
+    }
     let waiting = Waiting::install(&mut connection, path, settings.busy_timeout, signals);
     if connection.is_readonly(MAIN_DB).map_err(|error| explain(path, &error))? {
         return Err(cannot_open(
@@ -73,6 +78,33 @@ pub(super) fn open(
     let files = Files::watch(&mut connection, path, settings.max_wal_bytes, waiting)
         .map_err(|error| explain(path, &error))?;
     Ok((connection, files))
+}
+
+fn is_missing(path: &Path) -> bool {
+    fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// Lets nobody but its owner read a file that SQLite has just made. The files beside it get its permissions when they are
+/// made, which is later.
+///
+/// By its path, for to open and close the file would drop locks. Another process may make the same file between our look at
+/// the path and SQLite's: then it is as new, and for the moment that it holds nothing this takes from others what they had.
+/// If it holds anything it is that process's: this connection has written nothing yet. If it belongs to another user, the
+/// system does not let us. Who has opened it before it is restricted can go on reading it: that takes a process which is let
+/// into the folder and waits for this very moment.
+fn keep_to_owner(path: &Path) {
+    #[cfg(unix)]
+    if fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0) {
+        use std::os::unix::fs::PermissionsExt;
+        if let Err(error) = fs::set_permissions(path, fs::Permissions::from_mode(0o600)) {
+            tracing::warn!(
+                "others may be able to read {}, for its permissions cannot be set: {error}",
+                path.display()
+            );
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
 }
 
 /// Puts the database into WAL mode, and returns the mode that it is in then. SQLite waits for no lock when the mode
