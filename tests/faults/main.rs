@@ -9,4 +9,5 @@ mod fork;
 mod nth;
 mod processes;
 mod producer;
+mod shutdown;
 mod witness;

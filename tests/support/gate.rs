@@ -134,6 +134,14 @@ impl Gate {
         }
     }
 
+    /// Blocks until the buffer has let go of the sink.
+    pub fn await_drop(&self) {
+        let mut state = self.shared.state.lock();
+        while !state.dropped {
+            self.shared.changed.wait(&mut state);
+        }
+    }
+
     /// What the sink does with the next batch that has no answer yet, instead of accepting it.
     pub fn answer(
         &self,

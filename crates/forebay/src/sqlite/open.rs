@@ -224,7 +224,7 @@ fn check_writable(path: &Path) -> Result<()> {
                 path,
                 &format!("the folder {folder} cannot be written, where WAL mode keeps two files beside the database"),
             )
-            .because(std::io::Error::from(error)));
+            .because(io::Error::from(error)));
         }
     }
     #[cfg(not(unix))]
