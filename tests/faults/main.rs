@@ -3,6 +3,7 @@
 //! `tests/faults/run` runs them with as many rounds as the table there is made of, and writes the table.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
+mod claims;
 mod clock;
 mod failpoints;
 mod fork;
@@ -11,3 +12,4 @@ mod processes;
 mod producer;
 mod shutdown;
 mod witness;
+mod writer_panic;

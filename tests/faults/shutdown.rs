@@ -1,19 +1,17 @@
 //! Ways to end a buffer, by whatever it is doing: none hangs, and of every row it is known in the end what became of it.
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use forebay::{
-    Config, DeadLetter, Error, ErrorKind, Producer, Rejects, Retry, SinkError, Value, WriteBuffer,
+    Config, DeadLetter, Error, ErrorKind, Producer, Receipt, Rejects, Retry, SinkError, TableInfo,
+    WriteBuffer,
 };
 use support::{Gate, Seen, Trial, adds_up, smallest};
 use tempfile::TempDir;
-use tokio::runtime::Runtime;
+
+use crate::claims::{Claim, Load, RUNTIME, add_letters, letters_in, settle, wait_until, written};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -36,6 +34,13 @@ const DOING: [Doing; 6] = [
     Doing::StuckInApply,
     Doing::CommitOnCaller,
 ];
+
+impl Doing {
+    /// Whether it comes to its end if it is given time.
+    fn ends(self) -> bool {
+        matches!(self, Self::Nothing | Self::Load | Self::BackPressure)
+    }
+}
 
 /// How it is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,24 +76,15 @@ impl Way {
     }
 }
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap()
-});
-
-/// A row that was accepted, and what its receipt said if there was one.
-struct Claim {
-    id: i64,
-    told: Option<Result<(), Error>>,
-}
-
 /// A buffer that does something, and those who have it do that.
 struct Scene {
     doing: Doing,
     way: Way,
     gate: Gate,
     folder: TempDir,
-    stop: Arc<AtomicBool>,
-    pushers: Vec<JoinHandle<Vec<Claim>>>,
+    claims: Vec<Claim>,
+    waiting: Vec<JoinHandle<Vec<Claim>>>,
+    load: Option<Load>,
 }
 
 impl Scene {
@@ -99,9 +95,8 @@ impl Scene {
             Doing::BackPressure | Doing::StuckInApply => Gate::closed(),
             Doing::CommitOnCaller => Gate::closed().commits_on_caller(),
         };
-        let does_end = matches!(doing, Doing::Nothing | Doing::Load | Doing::BackPressure);
         let config = Config {
-            close_timeout: Duration::from_millis(if does_end { 30_000 } else { 5 }),
+            close_timeout: Duration::from_millis(if doing.ends() { 30_000 } else { 5 }),
             linger: Duration::from_millis(1),
             retry: Retry { pause: Duration::from_millis(1), ..Retry::default() },
             rejects: Rejects { file: Some(folder.path().join("letters")), ..Rejects::default() },
@@ -118,30 +113,32 @@ impl Scene {
             },
             _ => config,
         };
+        gate.set_table(TableInfo::new("landed").column("id"));
         let buffer = WriteBuffer::with_sink(gate.sink(), config).unwrap();
-        let stop = Arc::default();
-        let mut scene = Self { doing, way, gate, folder, stop, pushers: Vec::new() };
+        let (claims, waiting) = (Vec::new(), Vec::new());
+        let mut scene = Self { doing, way, gate, folder, claims, waiting, load: None };
         scene.begin(&buffer);
         (scene, buffer)
     }
 
     /// Returns when the buffer does what it should be doing.
     fn begin(&mut self, buffer: &WriteBuffer) {
-        let rows = buffer.table("topics").insert().producer().unwrap();
+        let rows = buffer.table("landed").insert().producer().unwrap();
         match self.doing {
             Doing::Nothing => {
-                let claims = (0..5).map(|id| submit(&rows, id)).collect();
+                for id in 0..5 {
+                    self.claims.push(Claim { id, told: Some(rows.write(&(id,))) });
+                }
                 buffer.flush().unwrap();
-                self.pushers.push(thread::spawn(|| claims));
             }
             Doing::Load => {
-                self.push_from_many(&rows);
+                self.begin_load(rows);
                 wait_until(|| buffer.stats().accepted > 100);
             }
             Doing::BackPressure => {
-                self.push_from_many(&rows);
+                self.begin_load(rows);
                 self.gate.await_arrival();
-                wait_until(|| buffer.stats().full >= 4);
+                wait_until(|| buffer.stats().full >= Load::BLOCKING);
             }
             Doing::Paused => {
                 let error = Error::new(ErrorKind::Unavailable, "the disk is full");
@@ -157,11 +154,11 @@ impl Scene {
                 let mut id = 0;
                 while buffer.stats().commits_on_caller == 0 {
                     self.gate.pass(1);
-                    rows.write(&(id, "x", 0)).unwrap();
+                    rows.write(&(id,)).unwrap();
                     id += 1;
                 }
-                let receipt = rows.submit(&(id, "x", 0)).unwrap();
-                self.pushers
+                let receipt = rows.submit(&(id,)).unwrap();
+                self.waiting
                     .push(thread::spawn(move || vec![Claim { id, told: Some(receipt.wait()) }]));
                 self.gate.await_arrival();
                 assert_eq!(buffer.stats().commits_on_caller, 2);
@@ -173,48 +170,22 @@ impl Scene {
     /// Rows with and without receipts, which are waited for.
     fn leave_a_few(&mut self, rows: Producer) {
         let receipts: Vec<_> =
-            (1_000..1_005).map(|id| (id, rows.submit(&(id, "x", 0)).unwrap())).collect();
-        let pushed = (2_000..2_005).map(|id| {
-            rows.push(&(id, "x", 0)).unwrap();
-            Claim { id, told: None }
-        });
-        let mut claims: Vec<_> = pushed.collect();
-        drop(rows);
-        self.pushers.push(thread::spawn(move || {
-            claims.extend(
-                receipts.into_iter().map(|(id, receipt)| Claim { id, told: Some(receipt.wait()) }),
-            );
-            claims
-        }));
+            (1_000..1_005).map(|id| (id, rows.submit(&(id,)).unwrap())).collect();
+        for id in 2_000..2_005 {
+            rows.push(&(id,)).unwrap();
+            self.claims.push(Claim { id, told: None });
+        }
+        let wait = |(id, receipt): (i64, Receipt)| Claim { id, told: Some(receipt.wait()) };
+        self.waiting.push(thread::spawn(move || receipts.into_iter().map(wait).collect()));
     }
 
-    /// Threads and tasks that push until the buffer accepts nothing, or they are told to stop.
-    fn push_from_many(&mut self, rows: &Producer) {
-        for thread in 0..6 {
-            let (rows, stop, way) = (rows.clone(), Arc::clone(&self.stop), self.way);
-            self.pushers.push(thread::spawn(move || {
-                let ids = (1 + thread) * 1_000_000..;
-                match thread {
-                    0 | 1 => push_until(ids, rows, way, &stop, |rows, id| {
-                        rows.push(&(id, "x", 0)).map(|()| None)
-                    }),
-                    2 => push_until(ids, rows, way, &stop, |rows, id| {
-                        rows.submit(&(id, "x", 0)).map(Some)
-                    }),
-                    3 => push_until(ids, rows, way, &stop, |rows, id| {
-                        let receipt = rows.submit(&(id, "x", 0))?;
-                        let _ = receipt.decided();
-                        Ok(Some(receipt))
-                    }),
-                    4 => push_until(ids, rows, way, &stop, |rows, id| {
-                        RUNTIME.block_on(rows.push_async(&(id, "x", 0))).map(|()| None)
-                    }),
-                    _ => push_until(ids, rows, way, &stop, |rows, id| {
-                        RUNTIME.block_on(rows.submit_async(&(id, "x", 0))).map(Some)
-                    }),
-                }
-            }));
-        }
+    fn begin_load(&mut self, rows: Producer) {
+        let way = self.way;
+        // A drop in its own way, for one of these may be the last.
+        self.load = Some(Load::begin(&rows, move |rows| match way.is_drop() {
+            true => way.let_go(rows),
+            false => drop(rows),
+        }));
     }
 
     /// Ends the buffer. Returns the rows that were handed back, and whether all others were promised.
@@ -223,7 +194,7 @@ impl Scene {
         let watched = buffer.clone();
         if way.is_drop() {
             drop(watched);
-            self.stop.store(true, Ordering::Relaxed);
+            self.load.iter().for_each(Load::stop);
             if doing == Doing::BackPressure {
                 gate.open_up();
             }
@@ -254,112 +225,36 @@ impl Scene {
 
     /// Looks what became of every row, when all who have to do with them have come to an end.
     fn look(self, leftovers: &[DeadLetter], all_promised: bool) -> Seen {
-        let does_end = matches!(self.doing, Doing::Nothing | Doing::Load | Doing::BackPressure);
-        if self.doing == Doing::CommitOnCaller || self.doing == Doing::StuckInApply {
-            // The rows are decided by now, or soon; what is said of them late changes nothing.
-            self.gate.open_up();
-        }
-        let claims: Vec<_> = self.pushers.into_iter().flat_map(|p| p.join().unwrap()).collect();
         self.gate.open_up();
+        let mut claims = self.claims;
+        claims.extend(self.waiting.into_iter().flat_map(|waiting| waiting.join().unwrap()));
+        if let Some(load) = self.load {
+            for pushed in load.join() {
+                let ended = pushed.ended.map(|error| error.kind());
+                assert!(matches!(ended, None | Some(ErrorKind::Closed)), "{ended:?}");
+                claims.extend(pushed.claims);
+            }
+        }
         self.gate.await_drop();
         let file = self.folder.path().join("letters");
-        let unheard: Vec<_> = claims.iter().filter(|claim| claim.told.is_none()).collect();
-        let told = || letters(&file, leftovers);
-        let is_known = |written: &HashMap<i64, u64>, letters: &HashMap<i64, Vec<ErrorKind>>| {
-            unheard.iter().all(|row| written.contains_key(&row.id) || letters.contains_key(&row.id))
+        let letters = || {
+            let mut letters = letters_in(&file);
+            add_letters(&mut letters, leftovers);
+            letters
         };
         if self.way == Way::DropInRuntime {
             // A thread of its own writes the last letters.
-            wait_until(|| is_known(&written(&self.gate), &told()));
+            wait_until(|| {
+                let (written, letters) = (written(&self.gate), letters());
+                let is_known = |id| written.contains_key(id) || letters.contains_key(id);
+                claims.iter().all(|claim| claim.told.is_some() || is_known(&claim.id))
+            });
         }
-        let (written, letters) = (written(&self.gate), told());
-        let twice = written.values().filter(|&&count| count > 1).count()
-            + letters.values().filter(|letters| letters.len() > 1).count();
-        let mut lost = 0;
-        for Claim { id, told } in &claims {
-            let is_there = written.contains_key(id);
-            let fate = match (told, letters.get(id)) {
-                (None, None) | (Some(Ok(())), None) => None,
-                (None, Some(letters)) => Some(letters[0]),
-                (Some(Err(error)), None) => Some(error.kind()),
-                (Some(_), Some(_)) => panic!("row {id} has a receipt and a dead letter"),
-            };
-            match fate {
-                None => lost += u64::from(!is_there),
-                Some(ErrorKind::Unknown) => {}
-                Some(ErrorKind::Unwritten) => assert!(!is_there, "row {id} was written"),
-                Some(kind) => panic!("row {id} was told {kind:?}"),
-            }
-            let may_fail = !does_end || self.way == Way::CloseInNoTime;
-            assert!(fate.is_none() || may_fail && !all_promised, "{:?}: {fate:?}", self.doing);
-        }
-        Seen { rows: claims.len() as u64, lost, twice: twice as u64 }
-    }
-}
-
-fn submit(rows: &Producer, id: i64) -> Claim {
-    let receipt = rows.submit(&(id, "x", 0)).unwrap();
-    Claim { id, told: Some(receipt.wait()) }
-}
-
-fn push_until(
-    ids: impl Iterator<Item = i64>,
-    rows: Producer,
-    way: Way,
-    stop: &AtomicBool,
-    push: impl Fn(&Producer, i64) -> Result<Option<forebay::Receipt>, Error>,
-) -> Vec<Claim> {
-    let mut accepted = Vec::new();
-    for id in ids.take_while(|_| !stop.load(Ordering::Relaxed)) {
-        match push(&rows, id) {
-            Ok(receipt) => accepted.push((id, receipt)),
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::Closed, "{error:#}");
-                break;
-            }
-        }
-    }
-    if way.is_drop() {
-        way.let_go(rows);
-    } else {
-        drop(rows);
-    }
-    let claims = accepted.into_iter();
-    claims.map(|(id, receipt)| Claim { id, told: receipt.map(|receipt| receipt.wait()) }).collect()
-}
-
-/// The rows that the sink accepted, and how often.
-fn written(gate: &Gate) -> HashMap<i64, u64> {
-    let mut written = HashMap::new();
-    gate.ids().concat().into_iter().for_each(|id| *written.entry(id).or_default() += 1);
-    written
-}
-
-/// The dead letters in the file, and those that were handed back.
-fn letters(file: &PathBuf, leftovers: &[DeadLetter]) -> HashMap<i64, Vec<ErrorKind>> {
-    let mut letters: HashMap<i64, Vec<ErrorKind>> = HashMap::new();
-    for letter in leftovers {
-        let Value::Integer(id) = letter.fields[0].1 else { panic!("{letter:?}") };
-        letters.entry(id).or_default().push(letter.error.kind());
-    }
-    // The last line may be half written.
-    let text = std::fs::read_to_string(file).unwrap_or_default();
-    for line in text.split_inclusive('\n').filter(|line| line.ends_with('\n')) {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        let kind = match line["kind"].as_str() {
-            Some("unknown") => ErrorKind::Unknown,
-            Some("unwritten") => ErrorKind::Unwritten,
-            _ => panic!("{line}"),
-        };
-        letters.entry(line["fields"]["id"].as_i64().unwrap()).or_default().push(kind);
-    }
-    letters
-}
-
-/// Waits for what no lock of the tests' guards; the round's patience bounds it.
-fn wait_until(is_so: impl Fn() -> bool) {
-    while !is_so() {
-        thread::park_timeout(Duration::from_millis(1));
+        let (seen, troubles) = settle(&claims, &written(&self.gate), &letters());
+        let may_fail = !self.doing.ends() || self.way == Way::CloseInNoTime;
+        let as_promised = troubles.is_empty() || may_fail && !all_promised;
+        assert!(as_promised, "{:?}: {troubles:?}", self.doing);
+        seen
     }
 }
 
@@ -377,7 +272,7 @@ fn end_them(way: Way) -> Seen {
     seen
 }
 
-const HOW: &str = "while idle, under load of 6 threads and tasks, with pushers blocked by the full buffer, paused, \
+const HOW: &str = "while idle, under load of 8 threads and 2 tasks, with pushers blocked by the full buffer, paused, \
                    stuck in the sink, and with a thread that commits its own row";
 
 fn trial(way: Way, fault: &'static str) {
