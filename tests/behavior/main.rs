@@ -24,6 +24,7 @@ mod reentrancy;
 mod rejects;
 mod retry;
 mod schema;
+mod secrecy;
 mod settings;
 mod shapes;
 mod statements;

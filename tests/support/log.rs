@@ -16,6 +16,12 @@ impl Log {
         tracing_subscriber::fmt().with_writer(self.clone()).with_ansi(false).without_time().finish()
     }
 
+    /// A subscriber that writes every line into this log, at whatever level.
+    pub fn everything(&self) -> impl tracing::Subscriber + Send + Sync + use<> {
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE);
+        subscriber.with_writer(self.clone()).with_ansi(false).without_time().finish()
+    }
+
     /// Everything that was said so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock()).into_owned()
