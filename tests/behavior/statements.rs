@@ -1,8 +1,9 @@
 //! A statement of the application's runs once for each row, with the row as its parameters.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use forebay::{Error, ErrorKind};
+use forebay::{Error, ErrorKind, Health};
 use serde::Serialize;
 use serde_json::json;
 use support::Scratch;
@@ -235,6 +236,29 @@ fn an_error_does_not_carry_a_long_statement_with_it() {
     let audit = buffer.statement(&format!("{long} ON CONFLICT DO NOTHING")).unwrap();
     let error = audit.push(&json!({"at": 1})).unwrap_err();
     assert!(format!("{error:#} {error:?}").len() < 1_000);
+}
+
+#[test]
+fn an_error_over_many_rows_does_not_carry_their_statement_with_it() {
+    let columns: Vec<String> =
+        (0..300).map(|number| format!("a_rather_long_name_{number}")).collect();
+    let scratch = Scratch::new(&format!("CREATE TABLE wide({})", columns.join(", ")));
+    let buffer = scratch.buffer();
+    let rows = buffer.table("wide").insert().producer().unwrap();
+    let row: HashMap<&str, i64> = columns.iter().map(|column| (column.as_str(), 1)).collect();
+    (0..399).for_each(|_| rows.push(&row).unwrap());
+    let rename = "ALTER TABLE wide RENAME COLUMN a_rather_long_name_7 TO seven";
+    scratch.connection().execute_batch(rename).unwrap();
+    let mut receipt = rows.submit(&row).unwrap();
+    while buffer.stats().pauses == 0 {
+        let _ = receipt.wait_timeout(Duration::from_millis(1));
+    }
+    let Health::Paused(error) = buffer.health() else { panic!("{:?}", buffer.health()) };
+    let (plain, whole) = (error.to_string(), format!("{error:#} {error:?}"));
+    assert!(plain.len() < 300 && whole.len() < 1_000, "{whole}");
+    let error = buffer.close_within(Duration::ZERO).unwrap().leftovers.remove(0).error;
+    assert!(format!("{error:#} {error:?}").len() < 1_500, "{error:#}");
+    assert!(receipt.wait().is_err());
 }
 
 #[test]

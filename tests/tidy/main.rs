@@ -1,5 +1,7 @@
 //! House rules, as tests.
 
+mod dependencies;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -76,6 +78,27 @@ fn one_folder_names_the_mutex_the_condvar_and_the_thread() {
             }
         }
     }
+}
+
+#[test]
+fn no_code_is_unsafe() {
+    let words = [["un", "safe"], ["un", "safe_code"]].map(|halves| halves.concat());
+    for (path, text) in files(&[".rs"]) {
+        for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+            let mut named = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            let is_so = named.any(|name| words.iter().any(|word| word == name));
+            assert!(!is_so, "{}: {line}", path.display());
+        }
+    }
+    for (path, text) in files(&["Cargo.toml"]) {
+        // What has a lock file of its own has lints of its own.
+        let is_alone = text.contains("[workspace]");
+        let is_linted = text.contains("[lints]\nworkspace = true\n");
+        assert!(is_alone || is_linted, "{} does not have the workspace's lints", path.display());
+    }
+    let lint = format!("{} = \"deny\"", words[1]);
+    let workspace = fs::read_to_string(root().join("Cargo.toml")).expect("the manifest");
+    assert!(workspace.contains(&lint), "the workspace's lints do not have {lint}");
 }
 
 #[test]
