@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 /// The runtime of all tasks.
 pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
 });
 
 /// A row that was accepted, and what its receipt said if there was one.
