@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use forebay::{Applied, Config, Error, ErrorKind, Producer, Rejection, SinkError, WriteBuffer};
+use futures::executor::block_on;
 use serde::{Serialize, Serializer};
 use support::{Gate, smallest};
 
@@ -82,6 +83,9 @@ fn on_reject_may_push_but_not_wait() {
                 buffer.execute("VACUUM").unwrap_err().kind(),
                 buffer.table("audit").insert().producer().unwrap_err().kind(),
                 audit.submit(&("x",)).unwrap().wait_timeout(Duration::ZERO).unwrap_err().kind(),
+                block_on(audit.submit(&("x",)).unwrap()).unwrap_err().kind(),
+                block_on(buffer.flush_async()).unwrap_err().kind(),
+                block_on(buffer.close_async()).unwrap_err().kind(),
             ];
         })
     };
@@ -94,7 +98,7 @@ fn on_reject_may_push_but_not_wait() {
     buffer.close().unwrap();
     let told = told.lock();
     assert!(matches!(told.pushed, Some(Ok(()))));
-    assert_eq!(told.refused, [ErrorKind::WouldDeadlock; 6]);
+    assert_eq!(told.refused, [ErrorKind::WouldDeadlock; 9]);
     assert!(gate.written().iter().any(|row| row.table == "audit"));
 }
 
@@ -106,13 +110,14 @@ fn a_push_into_the_full_buffer_from_on_reject_would_deadlock_and_says_so() {
         Ok(Applied { rejected: vec![Rejection { row: 0, error }], transactions: 1, unchanged: 0 })
     });
     let home: Arc<OnceLock<Producer>> = Arc::default();
-    let told: Arc<OnceLock<ErrorKind>> = Arc::default();
+    let told: Arc<OnceLock<[ErrorKind; 2]>> = Arc::default();
     let config = Config { linger: lingering().linger, ..smallest() };
     let buffer = {
         let (home, told) = (Arc::clone(&home), Arc::clone(&told));
         WriteBuffer::builder_with_sink(gate.sink()).config(config).on_reject(move |_| {
-            let error = home.get().unwrap().push(&("x",)).unwrap_err();
-            told.set(error.kind()).unwrap();
+            let audit = home.get().unwrap();
+            let (push, push_async) = (audit.push(&("x",)), block_on(audit.push_async(&("x",))));
+            told.set([push, push_async].map(|told| told.unwrap_err().kind())).unwrap();
         })
     };
     let buffer = buffer.open().unwrap();
@@ -123,7 +128,7 @@ fn a_push_into_the_full_buffer_from_on_reject_would_deadlock_and_says_so() {
     while audit.try_push(&("x",)).is_ok() {}
     gate.open_up();
     buffer.flush().unwrap();
-    assert_eq!(told.get(), Some(&ErrorKind::WouldDeadlock));
+    assert_eq!(told.get(), Some(&[ErrorKind::WouldDeadlock; 2]));
     buffer.close().unwrap();
 }
 

@@ -12,6 +12,7 @@ mod full;
 mod nth;
 mod processes;
 mod producer;
+mod reentry;
 mod shutdown;
 mod witness;
 mod writer_panic;

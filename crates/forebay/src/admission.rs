@@ -93,7 +93,7 @@ impl Shared {
         match self.admit(&rows.frames, rows.rows, rows.receipt) {
             Ok(admitted) => return Poll::Ready(Ok(admitted)),
             Err(Refused::Because(error)) => return Poll::Ready(Err(error)),
-            Err(Refused::Full) => self.check_process()?,
+            Err(Refused::Full) => self.may_wait("push into the full buffer")?,
         }
         let mut state = self.lock();
         // Room may have come since; to look again costs less than to miss it.

@@ -250,9 +250,9 @@ impl WriteBuffer {
     ///
     /// # Errors
     ///
-    /// When the buffer has failed.
+    /// When the buffer has failed, and on the thread that writes, whoever polls there.
     pub async fn flush_async(&self) -> Result<()> {
-        self.shared().check_process()?;
+        self.shared().may_wait("flush")?;
         let barrier = self.shared().barrier();
         barrier.await;
         self.shared().check_running()

@@ -220,7 +220,7 @@ impl Future for Receipt {
         wait::note_executor(context.waker());
         if !this.asked {
             // First of all: in a child the locks may be held for ever.
-            this.shared.check_process()?;
+            this.shared.may_wait("wait for a receipt")?;
         }
         if this.outcome.poll_decided(&mut this.ticket, this.rows.end, context.waker()).is_pending()
         {
