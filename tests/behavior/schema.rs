@@ -347,3 +347,14 @@ fn a_view_that_takes_no_rows_is_refused() {
     assert_eq!(error.kind(), ErrorKind::Schema);
     assert!(error.to_string().contains("INSTEAD OF"), "{error}");
 }
+
+#[test]
+fn a_table_of_sqlites_own_is_no_table_for_rows() {
+    let scratch = Scratch::new("CREATE TABLE t(id INTEGER PRIMARY KEY AUTOINCREMENT)");
+    let buffer = scratch.buffer();
+    for table in ["sqlite_schema", "sqlite_master", "SQLITE_SCHEMA", "sqlite_temp_schema"] {
+        let error = buffer.table(table).insert().producer().map(drop).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Schema, "{error:#}");
+        assert!(error.to_string().contains(table), "{error}");
+    }
+}

@@ -98,18 +98,19 @@ fn a_row_whose_receipt_is_dropped_or_cancelled_is_written_and_nothing_of_it_is_k
         let pushers = (0..8_i64).map(|pusher| {
             let (rows, promised) = (rows.clone(), Arc::clone(&promised));
             let waker = Waker::from(Arc::clone(&counted));
+            let (over, ended) = std::sync::mpsc::channel();
             let push = async move {
                 for id in (0..150).map(|row| pusher * 1_000 + row) {
                     if put_and_leave(&rows, id, &waker).await {
                         promised.lock().unwrap().push(id);
                     }
                 }
+                over.send(()).unwrap();
             };
-            let (over, ended) = std::sync::mpsc::channel();
             if pusher < 4 {
-                thread::spawn(move || over.send(RUNTIME.block_on(push)));
+                thread::spawn(|| RUNTIME.block_on(push));
             } else {
-                RUNTIME.spawn(async move { over.send(push.await) });
+                RUNTIME.spawn(push);
             }
             ended
         });

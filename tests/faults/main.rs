@@ -9,6 +9,7 @@ mod clock;
 mod failpoints;
 mod fork;
 mod full;
+mod hostile;
 mod nth;
 mod processes;
 mod producer;

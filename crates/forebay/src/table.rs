@@ -161,9 +161,9 @@ impl TableWrite<'_> {
 
     fn check(&self, info: &TableInfo) -> Result<()> {
         if info.is_read_only {
-            return Err(
-                self.wrong("it is a view, and has no INSTEAD OF trigger that would take the rows")
-            );
+            return Err(self.wrong(
+                "it takes no rows: it is a view without an INSTEAD OF trigger, or the database's own schema",
+            ));
         }
         let key = self.target.operation.key();
         if let Operation::Upsert { newest_by: Some(newest), .. } = &self.target.operation {

@@ -88,7 +88,8 @@ fn look(connection: &Connection, name: &str) -> rusqlite::Result<Option<TableInf
             "SELECT 1 FROM sqlite_schema AS t, pragma_foreign_key_list(t.name) AS f \
              WHERE t.type='table' AND f.\"table\"=?1 COLLATE NOCASE",
         )?;
-    let info = info.with_read_only(kind == "view" && !triggers);
+    // The schema is a table like any other until a row is written.
+    let info = info.with_read_only(kind == "view" && !triggers || name == "sqlite_schema");
     Ok(Some(info.with_other_unique(others).with_triggers(triggers).with_foreign_keys(foreign_keys)))
 }
 
