@@ -129,7 +129,7 @@ fn what_is_larger_than_a_limit_is_refused_at_once_and_named() {
         "a row larger than `max_row_bytes`, too many columns",
         "rows and groups of random sizes around the limit, from 4 threads; 3,000 fields; 40,000 parameters",
     )
-    .rounds(5, 100)
+    .rounds(5, 50)
     .run(|_| {
         let columns: Vec<String> = (0..1_998).map(|number| format!("c{number}")).collect();
         let scratch = support::Scratch::new(&format!(

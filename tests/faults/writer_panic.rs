@@ -231,7 +231,7 @@ fn look_at_unknown(place: Place, troubles: &HashMap<i64, ErrorKind>, written: &H
 }
 
 fn trial(place: Place, fault: &'static str, how: &'static str) {
-    Trial::of(2, fault, how).rounds(10, 100).run(move |_| round(place));
+    Trial::of(2, fault, how).rounds(10, 50).run(move |_| round(place));
 }
 
 #[test]
