@@ -1,10 +1,11 @@
 //! The files behind the connection: are they still the ones at their paths, and how large is the log.
 
-use std::fs;
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rusqlite::config::DbConfig;
 use rusqlite::hooks::Wal;
 use rusqlite::{Connection, FileControl, MAIN_DB};
 
@@ -21,10 +22,13 @@ const FRAME_HEADER: u64 = 24;
 /// that drops the locks of this process.
 pub(super) struct Files {
     path: PathBuf,
-    wal_path: PathBuf,
     database: Option<u64>,
-    /// The inode of the `-wal` file, once there is one.
-    wal: Option<u64>,
+    /// The size of the database when it was last looked at.
+    bytes: u64,
+    wal: Beside,
+    /// The index of the WAL, in which the locks are too.
+    shm: Beside,
+    page_bytes: u64,
     /// What a page takes in the WAL.
     frame_bytes: u64,
     max_wal_bytes: u64,
@@ -36,6 +40,12 @@ pub(super) struct Files {
     checkpoint_at: u64,
     held: Option<Held>,
     waiting: Waiting,
+}
+
+/// A file beside the database, and the inode that it had when it was first seen.
+struct Beside {
+    path: PathBuf,
+    inode: Option<u64>,
 }
 
 /// Readers keep the WAL from being reset.
@@ -52,7 +62,8 @@ impl Files {
         waiting: Waiting,
     ) -> rusqlite::Result<Self> {
         let page_bytes: u32 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
-        let frame_bytes = u64::from(page_bytes) + FRAME_HEADER;
+        let page_bytes = u64::from(page_bytes);
+        let frame_bytes = page_bytes + FRAME_HEADER;
         let pages = Arc::new(AtomicU64::new(0));
         let hook = {
             let pages = Arc::clone(&pages);
@@ -66,12 +77,13 @@ impl Files {
         // SQLite follows symbolic links, and the files beside the database are beside their target.
         let path =
             connection.path().filter(|path| !path.is_empty()).map_or(path, Path::new).to_owned();
-        let wal_path = wal_path(&path);
         Ok(Self {
             database: inode(&path),
-            wal: inode(&wal_path),
+            wal: Beside::of(wal_path(&path)),
+            shm: Beside::of(beside(&path, "-shm")),
             path,
-            wal_path,
+            bytes: 0,
+            page_bytes,
             frame_bytes,
             max_wal_bytes,
             pages,
@@ -100,16 +112,22 @@ impl Files {
             self.was_reset();
         }
         self.last_pages = pages;
-        if has_moved(connection) {
+        let Some(database) = fs::metadata(&self.path).ok().filter(|file| self.is_same(file)) else {
             return Err(SinkError::lost(self.moved_error(&self.path)));
+        };
+        if database.len() < self.bytes && self.is_cut_short(connection, database.len()) {
+            keep_wal(connection);
+            return Err(SinkError::lost(self.overwritten_error()));
         }
-        let wal = inode(&self.wal_path);
-        if self.wal.is_none() {
-            self.wal = wal;
-        }
+        self.bytes = database.len();
         // Before the first commit there may be none.
-        if self.wal != wal || wal.is_none() && pages > 0 {
-            return Err(SinkError::lost(self.moved_error(&self.wal_path)));
+        let must_be = pages > 0;
+        if !self.wal.is_there(must_be) {
+            return Err(SinkError::lost(self.moved_error(&self.wal.path)));
+        }
+        if !self.shm.is_there(must_be) {
+            keep_wal(connection);
+            return Err(SinkError::lost(self.moved_error(&self.shm.path)));
         }
         Ok(())
     }
@@ -134,6 +152,42 @@ impl Files {
         )
     }
 
+    fn has_shrunk(&self) -> bool {
+        fs::metadata(&self.path).is_ok_and(|file| file.len() < self.bytes)
+    }
+
+    fn is_same(&self, file: &Metadata) -> bool {
+        Some(inode_of(file)) == self.database
+    }
+
+    /// Whether pages are missing from a database that is smaller than before. VACUUM makes it smaller, too; whoever copies
+    /// a backup over it has SQLite go on with what it remembers of the pages, so that is forgotten first.
+    fn is_cut_short(&self, connection: &Connection, bytes: u64) -> bool {
+        let pages = connection.pragma_query_value(None, "page_count", |row| row.get::<_, u32>(0));
+        if pages.is_ok_and(|pages| u64::from(pages) * self.page_bytes <= bytes) {
+            return false;
+        }
+        let forgotten = connection.execute_batch("PRAGMA shrink_memory");
+        let sound = forgotten.and_then(|()| {
+            let check = "PRAGMA quick_check(1)";
+            // It says of rows, too, what they violate; that is no matter of the file.
+            connection.query_row(check, [], |row| Ok(!row.get::<_, String>(0)?.starts_with("***")))
+        });
+        !matches!(sound, Ok(true))
+    }
+
+    fn overwritten_error(&self) -> Error {
+        let path = self.path.display();
+        Error::new(
+            ErrorKind::Corrupt,
+            format!(
+                "{path} was overwritten or cut short while it was open, and pages of it are missing; where a backup was \
+                 copied over it, delete {path}-wal and {path}-shm, which belong to what was there before, and stop every \
+                 writer before you restore a database",
+            ),
+        )
+    }
+
     pub(super) fn is_checkpoint_due(&self) -> bool {
         self.pages.load(Ordering::Relaxed) >= self.checkpoint_at
     }
@@ -142,7 +196,8 @@ impl Files {
     /// anew if no reader needs it. What a reader needs stays until the next time. Where readers overlap there is
     /// no such moment by itself, so from twice the limit on their end is waited for, briefly.
     pub(super) fn checkpoint(&mut self, connection: &Connection) {
-        if !self.is_checkpoint_due() {
+        // A file that has shrunk would grow again by it, and nobody see that something was copied over it.
+        if !self.is_checkpoint_due() || self.has_shrunk() {
             return;
         }
         let pages = self.pages.load(Ordering::Relaxed);
@@ -201,11 +256,37 @@ impl Files {
     }
 }
 
+impl Beside {
+    fn of(path: PathBuf) -> Self {
+        Self { inode: inode(&path), path }
+    }
+
+    /// Whether the file at the path is still the one that was there first.
+    fn is_there(&mut self, must_be: bool) -> bool {
+        let now = inode(&self.path);
+        if self.inode.is_none() {
+            self.inode = now;
+        }
+        self.inode == now && (now.is_some() || !must_be)
+    }
+}
+
 /// Where the write-ahead log of a database is.
 pub(super) fn wal_path(database: &Path) -> PathBuf {
+    beside(database, "-wal")
+}
+
+fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut path = database.as_os_str().to_owned();
-    path.push("-wal");
+    path.push(suffix);
     path.into()
+}
+
+/// Has the connection leave the WAL to others when it closes. By an index that is not theirs it would copy the wrong
+/// pages of it into the database, and delete what they have written.
+fn keep_wal(connection: &Connection) {
+    let kept = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    kept.expect("changing a setting of the connection cannot fail");
 }
 
 /// Whether the open database is no longer the file at its path.
@@ -223,14 +304,17 @@ pub(super) fn has_moved(connection: &Connection) -> bool {
     }
 }
 
-#[cfg(unix)]
 pub(super) fn inode(path: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt;
-    fs::metadata(path).ok().map(|metadata| metadata.ino())
+    fs::metadata(path).ok().map(|file| inode_of(&file))
+}
+
+#[cfg(unix)]
+fn inode_of(file: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(file)
 }
 
 /// Elsewhere an open file can be neither deleted nor replaced.
 #[cfg(not(unix))]
-pub(super) fn inode(path: &Path) -> Option<u64> {
-    fs::metadata(path).ok().map(|_| 0)
+fn inode_of(_: &Metadata) -> u64 {
+    0
 }
