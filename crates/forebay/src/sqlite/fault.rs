@@ -201,8 +201,14 @@ fn refused(error: &rusqlite::Error, table: &str) -> Error {
 }
 
 impl SinkError {
-    /// After these the connection is not to be trusted any more.
+    /// After these the connection is not to be trusted any more, or has files open that can never be written: a `-wal`
+    /// opened on a filesystem that is read-only stays so when the filesystem does not.
     pub(super) fn needs_new_connection(&self) -> bool {
-        matches!(self.verdict, Verdict::Unknown | Verdict::Lost)
+        let primary = self.error.code().unwrap_or(0) & 0xff;
+        match self.verdict {
+            Verdict::Unknown | Verdict::Lost => true,
+            Verdict::Pause => matches!(primary, ffi::SQLITE_READONLY | ffi::SQLITE_IOERR),
+            _ => false,
+        }
     }
 }

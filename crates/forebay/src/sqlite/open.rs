@@ -60,7 +60,7 @@ pub(super) fn open(
     if connection.is_readonly(MAIN_DB).map_err(|error| explain(path, &error))? {
         return Err(cannot_open(
             path,
-            "the file may only be read: its permissions must let this user write",
+            "the file may only be read: its permissions must let this user write, and its filesystem must not be read-only",
         ));
     }
     let mode = into_wal_mode(&connection, path, settings, signals)?;
@@ -288,6 +288,10 @@ pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> Error {
                 "cannot open {}: another connection has locked it for longer than busy_timeout: close that, or raise it",
                 path.display()
             ),
+        ),
+        rusqlite::ffi::SQLITE_FULL => cannot_open(
+            path,
+            &format!("the disk is full: make room on that of {}", folder(path).display()),
         ),
         rusqlite::ffi::SQLITE_CANTOPEN
         | rusqlite::ffi::SQLITE_READONLY
