@@ -12,7 +12,7 @@ pub use database::Scratch;
 pub use gate::{Call, Gate, Written};
 pub use ledger::{Entry, Kind, Ledger, PARTS, Step};
 pub use log::Log;
-pub use mount::Mount;
+pub use mount::{FailingDisk, Mount};
 pub use told::{Answer, Kind, Told};
 pub use trial::{Line, Seen, Trial, adds_up, is_full};
 

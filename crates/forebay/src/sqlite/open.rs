@@ -289,10 +289,6 @@ pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> Error {
                 path.display()
             ),
         ),
-        rusqlite::ffi::SQLITE_FULL => cannot_open(
-            path,
-            &format!("the disk is full: make room on that of {}", folder(path).display()),
-        ),
         rusqlite::ffi::SQLITE_CANTOPEN
         | rusqlite::ffi::SQLITE_READONLY
         | rusqlite::ffi::SQLITE_IOERR => cannot_open(
