@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use rusqlite::Connection;
-use support::{Entry, Kind, Ledger, PARTS, Seen, Step};
+use support::{Entry, EntryKind, Ledger, PARTS, Seen, Step};
 
 /// What the kills of a course have hit.
 #[derive(Debug, Default)]
@@ -62,7 +62,7 @@ impl Hits {
 pub(crate) fn look(path: &Path, life: i64) -> Found {
     let acknowledged: HashSet<Entry> = Ledger::acknowledged(path).into_iter().collect();
     let steps = Ledger::steps(path);
-    let promised = acknowledged.iter().filter(|entry| entry.kind() != Kind::Newest);
+    let promised = acknowledged.iter().filter(|entry| entry.kind() != EntryKind::Newest);
     let mut seen = Seen::in_table(path, promised.map(|entry| entry.0));
     let database = Connection::open(path).unwrap();
     let landed = landed(&database);
@@ -125,7 +125,7 @@ fn check_newest(
         let before = Entry(entry.0 - 1);
         assert!(landed.contains(&before), "{before:?} came before {entry:?}, which is there");
     }
-    let acknowledged = acknowledged.iter().filter(|entry| entry.kind() == Kind::Newest);
+    let acknowledged = acknowledged.iter().filter(|entry| entry.kind() == EntryKind::Newest);
     acknowledged.filter(|entry| newest.get(&entry.thread()) < Some(entry)).count() as u64
 }
 
@@ -140,7 +140,7 @@ fn check_groups(database: &Connection, landed: &HashSet<Entry>) {
         assert_eq!(*counts, (PARTS, PARTS), "rows of the group {entry:?} in parts");
         assert!(landed.contains(entry), "the row of the group {entry:?} in landed");
     }
-    let groups = landed.iter().filter(|entry| entry.kind() == Kind::Group).count();
+    let groups = landed.iter().filter(|entry| entry.kind() == EntryKind::Group).count();
     assert_eq!(groups, parts.len(), "groups in landed and in parts");
 }
 
@@ -154,7 +154,7 @@ fn check_prefixes(landed: &HashSet<Entry>) {
     for ((life, thread), end) in ends {
         let entries = (0..end).map(|n| Entry::new(life, thread, n));
         let absent = entries
-            .filter(|entry| entry.kind() != Kind::Newest)
+            .filter(|entry| entry.kind() != EntryKind::Newest)
             .find(|entry| !landed.contains(entry));
         assert!(absent.is_none(), "{absent:?} is not there, and call {end} of that thread is");
     }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use forebay::{Config, Error, ErrorKind, Producer, SqliteSink, WriteBuffer};
-use support::{Entry, Kind, Ledger, PARTS, Step};
+use support::{Entry, EntryKind, Ledger, PARTS, Step};
 
 use crate::recorded::Recorded;
 
@@ -90,9 +90,9 @@ impl Load {
     fn wait_for_each(&self, life: i64, thread: i64) {
         for entry in (0..).map(|n| Entry::new(life, thread, n)) {
             let receipt = match entry.kind() {
-                Kind::Single => self.landed.submit(&(entry.0, entry.text())),
-                Kind::Newest => self.newest.submit(&(entry.thread(), entry.0)),
-                Kind::Group => self.buffer.group(|group| self.fill(group, entry)),
+                EntryKind::Single => self.landed.submit(&(entry.0, entry.text())),
+                EntryKind::Newest => self.newest.submit(&(entry.thread(), entry.0)),
+                EntryKind::Group => self.buffer.group(|group| self.fill(group, entry)),
             };
             if is_closed(&receipt) {
                 return;
@@ -107,9 +107,9 @@ impl Load {
         let mut last = None;
         for entry in (0..).map(|n| Entry::new(life, thread, n)) {
             let pushed = match entry.kind() {
-                Kind::Single => self.landed.push(&(entry.0, entry.text())),
-                Kind::Newest => self.newest.push(&(entry.thread(), entry.0)),
-                Kind::Group => self.buffer.group(|group| self.fill(group, entry)).map(drop),
+                EntryKind::Single => self.landed.push(&(entry.0, entry.text())),
+                EntryKind::Newest => self.newest.push(&(entry.thread(), entry.0)),
+                EntryKind::Group => self.buffer.group(|group| self.fill(group, entry)).map(drop),
             };
             if is_closed(&pushed) {
                 break;

@@ -10,7 +10,7 @@ pub struct Entry(pub i64);
 
 /// What an entry's call was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum EntryKind {
     /// A row of the table `landed`.
     Single,
     /// A row of `newest`, which coalesces: one for each thread.
@@ -44,11 +44,11 @@ impl Entry {
     }
 
     /// What the call was.
-    pub fn kind(self) -> Kind {
+    pub fn kind(self) -> EntryKind {
         match self.n() % 4 {
-            1 => Kind::Newest,
-            3 => Kind::Group,
-            _ => Kind::Single,
+            1 => EntryKind::Newest,
+            3 => EntryKind::Group,
+            _ => EntryKind::Single,
         }
     }
 

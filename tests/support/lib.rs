@@ -10,7 +10,7 @@ mod trial;
 
 pub use database::Scratch;
 pub use gate::{Call, Gate, Written};
-pub use ledger::{Entry, Kind, Ledger, PARTS, Step};
+pub use ledger::{Entry, EntryKind, Ledger, PARTS, Step};
 pub use log::Log;
 pub use mount::{FailingDisk, Mount};
 pub use told::{Answer, Kind, Told};
