@@ -105,6 +105,7 @@ fn a_row_whose_receipt_is_dropped_or_cancelled_is_written_and_nothing_of_it_is_k
                         promised.lock().unwrap().push(id);
                     }
                 }
+                drop(waker);
                 over.send(()).unwrap();
             };
             if pusher < 4 {

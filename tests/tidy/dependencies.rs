@@ -21,9 +21,14 @@ const LICENCES: [&str; 10] = [
 /// Packages under a licence that asks for their own source, changed or not, to be had: of the command, and of no library.
 const OTHERWISE_LICENSED: [&str; 1] = ["colored"];
 
-/// What the library asks for itself. Every user compiles it, or, where a feature needs it, may.
-const LIBRARY: [&str; 12] = [
+/// What only the feature `failpoints` takes, which is for the tests.
+const FAILPOINTS: &str = "fail";
+
+/// What the library asks for itself. Every user compiles it, or, where a feature needs it, may; the models and the
+/// failpoints are for the tests.
+const LIBRARY: [&str; 14] = [
     "deadpool",
+    FAILPOINTS,
     "fastrand",
     "hashbrown",
     "humantime-serde",
@@ -34,13 +39,23 @@ const LIBRARY: [&str; 12] = [
     "rustix",
     "serde",
     "serde_json",
+    "shuttle",
     "tracing",
 ];
 
 /// Packages that the command, the bench and the tests need in two versions, until those who ask for the older one
 /// follow.
-const TWICE: [&str; 8] =
-    ["getrandom", "hashbrown", "r-efi", "rand", "rand_core", "syn", "windows-sys", "winnow"];
+const TWICE: [&str; 9] = [
+    "getrandom",
+    "hashbrown",
+    "r-efi",
+    "rand",
+    "rand_chacha",
+    "rand_core",
+    "syn",
+    "windows-sys",
+    "winnow",
+];
 
 fn metadata() -> Metadata {
     let mut command = MetadataCommand::new();
@@ -84,7 +99,7 @@ fn every_dependency_comes_from_the_default_registry() {
     }
 }
 
-/// The packages that a build of the library is made of, whatever its features and platform.
+/// The packages that a user's build of the library is made of, whatever its features and platform.
 fn library(metadata: &Metadata) -> BTreeSet<&PackageId> {
     let nodes = &metadata.resolve.as_ref().expect("a resolved graph").nodes;
     let node = |id: &PackageId| nodes.iter().find(|node| node.id == *id).expect("a node");
@@ -96,12 +111,13 @@ fn library(metadata: &Metadata) -> BTreeSet<&PackageId> {
             continue;
         }
         for dependency in &node(id).deps {
-            // loom's platform is that of the models alone.
+            // The platforms of loom and shuttle are those of the models alone.
             let is_built = |kind: &cargo_metadata::DepKindInfo| {
-                let model = kind.target.as_ref().is_some_and(|t| t.to_string().contains("loom"));
+                let model =
+                    kind.target.as_ref().is_some_and(|t| t.to_string().contains("forebay_"));
                 kind.kind == DependencyKind::Normal && !model
             };
-            if dependency.dep_kinds.iter().any(is_built) {
+            if dependency.name != FAILPOINTS && dependency.dep_kinds.iter().any(is_built) {
                 next.push(&dependency.pkg);
             }
         }
