@@ -81,3 +81,19 @@ fn flush_says_so_when_the_buffer_has_failed() {
         "the buffer for gate failed and accepts nothing: the file is damaged"
     );
 }
+
+#[test]
+fn a_batch_that_fills_while_its_first_row_lingers_is_due_at_once() {
+    let gate = Gate::open();
+    let buffer =
+        WriteBuffer::with_sink(gate.sink(), Config { batch_size: 5, ..lingering() }).unwrap();
+    let topics = buffer.table("topics").insert().producer().unwrap();
+    // Often, for the writer must have gone back to sleep by the time that the others come.
+    for batch in 1..=200 {
+        topics.push(&(0, "x", 0)).unwrap();
+        buffer.describe("topics").unwrap();
+        (1..5).for_each(|id| topics.push(&(id, "x", 0)).unwrap());
+        gate.await_calls(batch);
+    }
+    assert_eq!(buffer.stats().triggers.count, 200);
+}
