@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use forebay::{ErrorKind, WriteBuffer};
+use forebay::{Config, ErrorKind, WriteBuffer};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -139,7 +139,9 @@ fn try_case(case: &Case) -> Seen {
     let sql = format!("CREATE TABLE {table}({key} PRIMARY KEY, {})", names[1..].join(", "));
     let can_be = scratch.connection().execute_batch(&sql).is_ok();
     let before = surroundings(&scratch);
-    let buffer = WriteBuffer::open(scratch.path()).unwrap();
+    // Enough for a row of nothing but texts of a megabyte.
+    let config = Config { max_row_bytes: 8 << 20, ..Config::default() };
+    let buffer = WriteBuffer::builder(scratch.path()).config(config).open().unwrap();
     let producer = buffer.table(case.table.as_str()).upsert([case.columns[0].as_str()]).producer();
     if !can_be {
         // A name that SQLite has for no table or column: with a NUL, or of its own.
