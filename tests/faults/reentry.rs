@@ -34,13 +34,13 @@ impl Inside {
         Self { home: Arc::default(), next, accepted: Arc::default() }
     }
 
-    /// A call that may be made on any thread; what it answers must be in `allowed`.
-    fn call(&self, allowed: &[ErrorKind]) {
+    /// One of the first so many calls; what it answers must be in `allowed`.
+    fn call(&self, calls: i64, allowed: &[ErrorKind]) {
         // Taken out, so that no lock of the test's own is held while it calls.
         let Some((buffer, rows)) = self.home.lock().unwrap().clone() else { return };
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let row = &(id, ());
-        let (accepts, told) = match id % 10 {
+        let (accepts, told) = match id % calls {
             0 => (true, rows.push(row)),
             1 => (true, rows.try_push(row)),
             2 => (true, rows.push_timeout(row, Duration::from_micros(100))),
@@ -67,7 +67,9 @@ impl Inside {
         match told {
             Ok(()) if accepts => self.accept(id),
             Ok(()) => {}
-            Err(error) => assert!(allowed.contains(&error.kind()), "call {}: {error:#}", id % 10),
+            Err(error) => {
+                assert!(allowed.contains(&error.kind()), "call {}: {error:#}", id % calls);
+            }
         }
     }
 
@@ -117,7 +119,7 @@ struct IntoTheBuffer(Inside);
 
 impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for IntoTheBuffer {
     fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
-        self.0.call(&FROM_THE_WRITER);
+        self.0.call(ALL, &FROM_THE_WRITER);
     }
 }
 
@@ -126,15 +128,14 @@ struct Chatty<'a>(&'a Inside);
 
 impl Serialize for Chatty<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // All but those that close the buffer, which would work here.
-        if self.0.next.load(Ordering::Relaxed) % 10 < 8 {
-            self.0.call(&FROM_A_ROW);
-        } else {
-            self.0.next.fetch_add(2, Ordering::Relaxed);
-        }
+        self.0.call(ALL_BUT_CLOSE, &FROM_A_ROW);
         serializer.serialize_none()
     }
 }
+
+/// From the thread that writes nothing may close the buffer; from inside a row that would work.
+const ALL: i64 = 10;
+const ALL_BUT_CLOSE: i64 = 8;
 
 /// What a call from the thread that writes may be told: never to wait for itself.
 const FROM_THE_WRITER: [ErrorKind; 5] = [
@@ -188,7 +189,7 @@ fn calls_from_on_reject_a_log_subscriber_and_a_row_work_or_would_deadlock() {
                     let last = on_reject.home.lock().unwrap().take();
                     drop(last);
                 }
-                _ => on_reject.call(&FROM_THE_WRITER),
+                _ => on_reject.call(ALL, &FROM_THE_WRITER),
             })
             .open()
             .unwrap();
