@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -51,6 +52,12 @@ impl Shared {
     /// The writer's thread ends. Returns the errands that nobody will run.
     pub(crate) fn writer_ends(&self) -> VecDeque<Errand> {
         let mut state = self.lock();
+        // Who committed on his own thread may have given the sink back after the writer had looked for it.
+        while let Some(worker) = state.worker.take() {
+            drop(state);
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(worker)));
+            state = self.lock();
+        }
         state.writer_ended = true;
         let errands = std::mem::take(&mut state.errands);
         if matches!(state.life, Life::Ended(_)) {
