@@ -125,6 +125,18 @@ fn the_map_names_every_file() {
 }
 
 #[test]
+fn every_test_that_proves_a_promise_is_there() {
+    let promises = fs::read_to_string(root().join("docs/durability.md")).expect("the promises");
+    let tests = files(&[".rs"]).into_iter().map(|(_, text)| text).collect::<String>();
+    let is_test = |name: &&str| name.matches('_').count() > 3 && !name.contains(['=', '/', '.']);
+    let named: Vec<&str> = promises.split('`').filter(is_test).collect();
+    assert!(named.len() > 20, "{named:?}");
+    for name in named {
+        assert!(tests.contains(&format!("fn {name}(")), "docs/durability.md names {name}");
+    }
+}
+
+#[test]
 fn every_link_between_documents_leads_somewhere() {
     for (path, text) in files(&[".md"]) {
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
