@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -313,6 +314,40 @@ fn nothing_is_acknowledged_after_the_files_are_gone() {
         let stats = buffer.stats();
         assert_eq!((stats.accepted, stats.committed, stats.unknown + stats.unwritten), (2, 1, 1));
     }
+}
+
+#[test]
+fn a_backup_that_is_put_in_place_with_its_log_is_left_whole() {
+    let scratch = Scratch::new(TABLE);
+    let backup = beside(&scratch.path(), ".backup");
+    let original = Connection::open(beside(&scratch.path(), ".original")).unwrap();
+    original.pragma_update(None, "journal_mode", "WAL").unwrap();
+    original.execute_batch(TABLE).unwrap();
+    let insert = |rows: i64| {
+        let list = format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows}) \
+                            INSERT INTO t(v) SELECT hex(randomblob(500)) FROM n"
+        );
+        original.execute_batch(&list).unwrap();
+    };
+    insert(400);
+    original.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    insert(5);
+    let copy = |suffix: &str, to: PathBuf| {
+        let from = beside(&scratch.path(), &format!(".original{suffix}"));
+        assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
+    };
+    copy("-wal", backup.clone());
+
+    let buffer = open(&scratch);
+    let t = buffer.table("t").insert().producer().unwrap();
+    t.write(&(1, "before")).unwrap();
+    copy("", scratch.path());
+    fs::rename(&backup, beside(&scratch.path(), "-wal")).unwrap();
+    let error = answer(t.submit(&(2, "after")).unwrap()).unwrap_err();
+    assert!(is_because(&error, ErrorKind::DatabaseMoved), "{error:?}");
+    buffer.close().unwrap_err();
+    assert_eq!(scratch.value::<i64>("SELECT count(*) FROM t", []), 405);
 }
 
 #[test]

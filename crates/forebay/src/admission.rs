@@ -6,12 +6,16 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::queue::{Life, Shared, State};
 use crate::receipt::{Outcome, Receipt};
 use crate::sync::MutexGuard;
 use crate::wait;
+
+/// How long the lock is waited for before a push asks whether it is in another process.
+const SOON: Duration = Duration::from_millis(10);
 
 /// Why rows were not admitted.
 pub(crate) enum Refused {
@@ -78,10 +82,11 @@ impl Admitted {
 }
 
 impl Shared {
-    /// The state, for calls that need not ask in which process they are: only in a child of the one that opened the
-    /// buffer the lock may be held for ever, by a thread that was not forked.
+    /// The state, for calls that need not ask in which process they are. In a child of the one that opened the buffer the
+    /// lock may be held for ever, by a thread that was not forked; elsewhere it is held for a copy's time. So whoever does not
+    /// get it soon asks: to do so at every contended push would be a system call for each.
     pub(crate) fn lock_in_this_process(&self) -> Result<MutexGuard<'_, State>> {
-        if let Some(state) = self.try_lock() {
+        if let Some(state) = self.try_lock_for(SOON) {
             return Ok(state);
         }
         self.check_process()?;

@@ -435,7 +435,7 @@ impl Builder {
         let shared = Arc::new(Shared::new(config, name, worker, signals));
         let writer = {
             let shared = Arc::clone(&shared);
-            sync::spawn("forebay-writer", move || writer::run(&shared))
+            sync::spawn(writer::THREAD, move || writer::run(&shared))
                 .map_err(|error| no_thread(&error))?
         };
         let writer = Mutex::new(Some(writer));

@@ -270,7 +270,7 @@ mod tests {
         buffer.shared().lock().stats.committed -= 1;
         let error = buffer.close().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unknown);
-        assert!(error.to_string().contains("left 1 row of which nothing is known"), "{error}");
+        assert!(error.to_string().contains("are off by 1 row"), "{error}");
         let stats = buffer.stats();
         assert_eq!(
             (stats.pending, stats.unaccounted),

@@ -135,7 +135,7 @@ impl CloseReport {
         if self.stats.unaccounted > 0 {
             let (name, rows) = (shared.name(), count_of_rows(self.stats.unaccounted));
             let message = format!(
-                "closing {name} left {rows} of which nothing is known, a bug of forebay: look which rows are there"
+                "the counters of {name} are off by {rows} after closing, a bug of forebay: look which rows are there"
             );
             return Err(Error::new(ErrorKind::Unknown, message));
         }

@@ -52,24 +52,8 @@
 //! table of what it tells is at `WriteBuffer::publish_metrics`. Retries, pauses and refused rows are logged
 //! through `tracing`.
 
-/// A step at which forebay's own tests can have the writer fail; nothing without the feature `failpoints`. Where SQLite
-/// may refuse the step, the rest says what the error that it gives means.
-macro_rules! failpoint {
-    ($point:ident) => {
-        #[cfg(feature = "failpoints")]
-        crate::failpoints::Failpoint::$point.reach();
-    };
-    ($point:ident, |$error:ident| $meaning:expr) => {
-        #[cfg(feature = "failpoints")]
-        if let Some(code) = crate::failpoints::Failpoint::$point.reach() {
-            let $error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
-            return Err($meaning.into());
-        }
-    };
-    ($point:ident, $connection:expr, $stage:expr, $table:expr) => {
-        failpoint!($point, |error| super::fault::judge($connection, &error, $stage, $table, ""))
-    };
-}
+#[macro_use]
+mod failpoints;
 
 mod admission;
 mod batch;
@@ -81,8 +65,6 @@ mod encode;
 mod ending;
 mod environment;
 mod error;
-#[cfg(feature = "failpoints")]
-mod failpoints;
 mod fit;
 mod handle;
 mod merge;
@@ -120,6 +102,7 @@ pub use buffer::{Builder, WriteBuffer};
 pub use config::{Config, Durability, Rejects, Retry};
 pub use error::{Error, ErrorKind, Result};
 #[cfg(feature = "failpoints")]
+#[doc(hidden)]
 pub use failpoints::{Failpoint, Failure, Holder};
 pub use handle::CloseReport;
 pub use producer::{Group, Producer};

@@ -340,9 +340,8 @@ fn wait_for_room(
     receipt: bool,
     timeout: Option<Duration>,
 ) -> Result<Option<Receipt>> {
-    match refused {
-        Refused::Because(error) => return Err(error),
-        Refused::Full => shared.may_wait("push into the full buffer")?,
+    if let Refused::Because(error) = refused {
+        return Err(error);
     }
     let admission = Admission::new(Arc::clone(shared), frames, rows, receipt);
     wait::block_on(admission, timeout.and_then(sync::after)).unwrap_or_else(|| {

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::admission::{Admitted, Refused};
 use crate::config::Config;
@@ -194,8 +194,8 @@ impl Shared {
         self.state.lock()
     }
 
-    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, State>> {
-        self.state.try_lock()
+    pub(crate) fn try_lock_for(&self, moment: Duration) -> Option<MutexGuard<'_, State>> {
+        self.state.try_lock_for(moment)
     }
 
     /// What the buffer writes to, for messages.

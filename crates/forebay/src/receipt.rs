@@ -218,8 +218,8 @@ impl Future for Receipt {
             return Poll::Ready(decided);
         }
         wait::note_executor(context.waker());
-        if !this.asked {
-            // First of all: in a child the locks may be held for ever.
+        if !this.asked || this.ticket.is_some() {
+            // First of all: in a child the locks may be held for ever, also of a receipt that was polled before the fork.
             this.shared.may_wait("wait for a receipt")?;
         }
         if this.outcome.poll_decided(&mut this.ticket, this.rows.end, context.waker()).is_pending()

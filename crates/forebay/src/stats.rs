@@ -32,12 +32,12 @@ pub struct Stats {
     pub unwritten: u64,
     /// Rows accepted and not decided yet.
     pub pending: u64,
-    /// Rows accepted of which nothing had become known when the buffer ended. Always 0: anything else is a bug of
-    /// forebay, is logged as an error, and makes [`close`](crate::WriteBuffer::close) fail.
-    pub unaccounted: u64,
     /// Age of the oldest of them; `None` when there is none, or the buffer has ended. Rows that gathered
     /// together count from the first of them until all are decided.
     pub oldest_pending: Option<Duration>,
+    /// By how many rows `accepted` and the sum of the others differed when the buffer ended. Always 0: anything else is
+    /// a bug of forebay, is logged as an error, and makes [`close`](crate::WriteBuffer::close) fail.
+    pub unaccounted: u64,
     /// Of the committed rows, those that changed nothing.
     pub unchanged: u64,
     /// Transactions committed.

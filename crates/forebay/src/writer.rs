@@ -25,6 +25,9 @@ use crate::shape::{Operation, Shape};
 use crate::sink::{Applied, Sink};
 use crate::wait::Holding;
 
+/// The name of the writer's thread.
+pub(crate) const THREAD: &str = "forebay-writer";
+
 /// The sink and what belongs to its holder.
 pub(crate) struct Worker {
     sink: Box<dyn Sink>,
@@ -233,7 +236,10 @@ impl Worker {
         let Self { shapes, letters, .. } = self;
         shared.shapes.refresh(shapes);
         for segment in segments {
-            let deliver = &mut |letter| deliver(shared, letters, letter);
+            // Nobody else decides these rows: whatever panics on the way of a dead letter must not keep them from it.
+            let deliver = &mut |letter| {
+                let _ = catch_unwind(AssertUnwindSafe(|| deliver(shared, letters, letter)));
+            };
             decide_rest(shared, segment, shapes, &batch, &rest, deliver);
         }
         shared.all_decided();

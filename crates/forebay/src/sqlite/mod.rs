@@ -35,7 +35,8 @@ pub struct SqliteSink {
     path: PathBuf,
     settings: Settings,
     signals: Arc<Signals>,
-    /// `None` after an outcome that was not known, until the next attempt opens it again.
+    /// `None` after an outcome that was not known, or a disk that failed or may only be read, until the next attempt
+    /// opens it again.
     connection: Option<Connection>,
     files: Files,
     texts: Texts,

@@ -11,7 +11,7 @@ use rusqlite::{Connection, MAIN_DB, OpenFlags};
 use super::SqliteSink;
 use super::busy::Waiting;
 use super::fault;
-use super::wal::Files;
+use super::wal::{self, Files};
 use crate::config::{Config, Durability};
 use crate::error::{Error, ErrorKind, Result};
 use crate::signals::Signals;
@@ -77,6 +77,10 @@ pub(super) fn open(
     connection.set_prepared_statement_cache_capacity(CACHED_STATEMENTS);
     let files = Files::watch(&mut connection, path, settings.max_wal_bytes, waiting)
         .map_err(|error| explain(path, &error))?;
+    // From now on the file at the path is held against the one that was there just now.
+    if wal::has_moved(&connection) {
+        return Err(cannot_open(path, "it was replaced while it was being opened: open it again"));
+    }
     Ok((connection, files))
 }
 

@@ -123,6 +123,9 @@ impl Files {
         // Before the first commit there may be none.
         let must_be = pages > 0;
         if !self.wal.is_there(must_be) {
+            if self.wal.is_replaced() {
+                keep_wal(connection);
+            }
             return Err(SinkError::lost(self.moved_error(&self.wal.path)));
         }
         if !self.shm.is_there(must_be) {
@@ -167,6 +170,11 @@ impl Files {
         if pages.is_ok_and(|pages| u64::from(pages) * self.page_bytes <= bytes) {
             return false;
         }
+        tracing::warn!(
+            "{} has become smaller, as by a VACUUM or by a backup copied over it: it is checked before anything is \
+             acknowledged, which takes as long as to read it",
+            self.path.display()
+        );
         let forgotten = connection.execute_batch("PRAGMA shrink_memory");
         let sound = forgotten.and_then(|()| {
             let check = "PRAGMA quick_check(1)";
@@ -216,7 +224,10 @@ impl Files {
         };
         match blocked {
             Ok(true) => self.is_held(pages),
-            Ok(false) => {}
+            Ok(false) => {
+                // What this made smaller, after a VACUUM, nobody else has cut short.
+                self.bytes = fs::metadata(&self.path).map_or(self.bytes, |file| file.len());
+            }
             Err(error) => {
                 let database = self.path.display();
                 tracing::warn!("checkpoint of {database} failed and is tried again later: {error}");
@@ -268,6 +279,11 @@ impl Beside {
             self.inode = now;
         }
         self.inode == now && (now.is_some() || !must_be)
+    }
+
+    /// Whether there is another file at the path: not ours to copy anything over, nor to delete.
+    fn is_replaced(&self) -> bool {
+        inode(&self.path).is_some_and(|now| Some(now) != self.inode)
     }
 }
 

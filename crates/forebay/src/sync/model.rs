@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::PoisonError;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[cfg(forebay_loom)]
 use ::loom as checker;
@@ -38,7 +38,7 @@ impl<T> Mutex<T> {
     }
 
     /// Waits all the same: whoever fails to get it does so in a forked child, of which there is none here.
-    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+    pub(crate) fn try_lock_for(&self, _moment: Duration) -> Option<MutexGuard<'_, T>> {
         Some(self.lock())
     }
 

@@ -5,6 +5,8 @@ use std::process;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
+use crate::writer::THREAD;
+
 /// How often each of them failed.
 static FAILURES: [AtomicU64; Failpoint::ALL.len()] =
     [const { AtomicU64::new(0) }; Failpoint::ALL.len()];
@@ -150,7 +152,7 @@ impl Failpoint {
 
     /// The writer is here. Returns the code of SQLite's that it is to meet.
     pub(crate) fn reach(self) -> Option<i32> {
-        let of_buffer = thread::current().name() == Some("forebay-writer");
+        let of_buffer = thread::current().name() == Some(THREAD);
         let holder = if of_buffer { Holder::Writer } else { Holder::Caller };
         fail::fail_point!(self.name(holder), |code| {
             self.count();
