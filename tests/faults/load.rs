@@ -43,8 +43,8 @@ pub(crate) struct Done {
     pub(crate) errors: Vec<Error>,
 }
 
-/// Ends the load, also when a test fails in its midst.
-struct Stop<'a>(&'a AtomicBool);
+/// Ends threads that look at it, also when a test fails in their midst.
+pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
