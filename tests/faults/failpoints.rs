@@ -5,8 +5,10 @@ use std::os::unix::process::ExitStatusExt;
 
 use forebay::Failpoint::{self, *};
 use forebay::rusqlite::ffi::{
-    SQLITE_BUSY, SQLITE_CANTOPEN, SQLITE_FULL, SQLITE_INTERRUPT, SQLITE_IOERR_FSYNC,
-    SQLITE_IOERR_READ, SQLITE_IOERR_SHMLOCK, SQLITE_IOERR_WRITE, SQLITE_NOMEM, SQLITE_PROTOCOL,
+    SQLITE_AUTH, SQLITE_BUSY, SQLITE_BUSY_RECOVERY, SQLITE_BUSY_SNAPSHOT, SQLITE_CANTOPEN,
+    SQLITE_CORRUPT, SQLITE_FULL, SQLITE_INTERRUPT, SQLITE_IOERR_FSYNC, SQLITE_IOERR_READ,
+    SQLITE_IOERR_SHMLOCK, SQLITE_IOERR_WRITE, SQLITE_LOCKED, SQLITE_NOMEM, SQLITE_NOTADB,
+    SQLITE_PROTOCOL,
 };
 use forebay::{Failure, Holder};
 use support::{Kind, Scratch, Seen, Trial};
@@ -18,9 +20,24 @@ fn errors(point: Failpoint) -> &'static [i32] {
     match point {
         BeforeReopen => &[SQLITE_CANTOPEN, SQLITE_BUSY, SQLITE_IOERR_READ],
         AfterReopen => &[SQLITE_IOERR_READ],
-        BeforeBegin => &[SQLITE_BUSY, SQLITE_PROTOCOL, SQLITE_IOERR_SHMLOCK],
+        BeforeBegin => &[
+            SQLITE_BUSY,
+            SQLITE_BUSY_RECOVERY,
+            SQLITE_BUSY_SNAPSHOT,
+            SQLITE_LOCKED,
+            SQLITE_PROTOCOL,
+            SQLITE_IOERR_SHMLOCK,
+        ],
         AfterBegin => &[SQLITE_NOMEM],
-        MidBatch => &[SQLITE_FULL, SQLITE_IOERR_WRITE, SQLITE_NOMEM, SQLITE_INTERRUPT],
+        MidBatch => &[
+            SQLITE_BUSY_RECOVERY,
+            SQLITE_BUSY_SNAPSHOT,
+            SQLITE_LOCKED,
+            SQLITE_FULL,
+            SQLITE_IOERR_WRITE,
+            SQLITE_NOMEM,
+            SQLITE_INTERRUPT,
+        ],
         // It has not run: what SQLite says of an I/O error is believed all the same.
         BeforeCommit => &[SQLITE_BUSY, SQLITE_FULL, SQLITE_NOMEM, SQLITE_IOERR_FSYNC],
         // It has run, and its answer is lost.
@@ -36,6 +53,14 @@ fn errors(point: Failpoint) -> &'static [i32] {
         | BeforeRetry | BeforeResolving | AfterDeadLetters | AfterResolving => &[],
     }
 }
+
+/// The errors after which the buffer fails, and what it says of each.
+const FATAL: [(i32, &str); 4] = [
+    (SQLITE_CORRUPT, "the database is damaged"),
+    (SQLITE_NOTADB, "the database is damaged"),
+    (SQLITE_AUTH, "SQLite refuses to write landed"),
+    (SQLITE_CANTOPEN, "SQLite refuses to write landed"),
+];
 
 /// What must have failed before, for the writer to come to this step.
 fn cause(point: Failpoint, holder: Holder) -> Option<Case> {
@@ -134,8 +159,11 @@ impl Case {
         let Some((trouble, stats, failures)) = story.closed() else {
             panic!("{self:?} ended the process: {}", story.end);
         };
+        let fatal = self.fatal();
         let (times, goes_on) = match self.failure {
-            Failure::Error { times, .. } => (times.into(), self.point != BeforeRollback),
+            Failure::Error { times, .. } => {
+                (times.into(), self.point != BeforeRollback && fatal.is_none())
+            }
             _ => (1, false),
         };
         assert_eq!(failures, times, "nothing came to {self:?}: {stats}");
@@ -147,6 +175,19 @@ impl Case {
         if self.failure == Failure::Panic && !trouble.is_empty() {
             assert!(trouble.contains("panicked"), "{self:?}: {trouble:?}");
         }
+        if let Some(cause) = fatal {
+            assert!(trouble.contains(cause), "{self:?}: {trouble:?}");
+            assert_eq!(stats["retries"], 0, "{self:?} was tried again: {stats}");
+        } else if goes_on && !house_keeping && self.unknown() == Unknown::Never {
+            assert_ne!(stats["retries"], 0, "{self:?} was not counted: {stats}");
+        }
+    }
+
+    /// What is said when this fails the buffer, where other errors are waited for.
+    fn fatal(self) -> Option<&'static str> {
+        let Failure::Error { code, .. } = self.failure else { return None };
+        let fatal = FATAL.iter().find(|(fatal, _)| self.point == MidBatch && *fatal == code);
+        fatal.map(|(_, cause)| *cause)
     }
 }
 
@@ -177,6 +218,16 @@ fn an_error_at_any_step_loses_no_row_and_the_buffer_goes_on() {
 fn three_errors_at_any_step_lose_no_row_and_the_buffer_goes_on() {
     let how = "the same, three times: longer than it is tried again at once";
     try_all(Trial::of(3, "a step of the writer fails again and again", how), with_errors(3));
+}
+
+#[test]
+fn an_error_that_no_retry_gets_over_is_the_cause_that_everybody_is_told() {
+    let how = "failpoints: each of them in the midst of a batch, on either thread: the buffer fails, and nothing is tried again";
+    let failed = |point| match point {
+        MidBatch => FATAL.map(|(code, _)| Failure::Error { code, times: 1 }).into(),
+        _ => Vec::new(),
+    };
+    try_all(Trial::of(5, "CORRUPT, NOTADB, AUTH, CANTOPEN", how), cases(failed));
 }
 
 #[test]
