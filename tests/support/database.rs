@@ -1,6 +1,7 @@
 //! A scratch folder with a SQLite database in it, looked at with a connection of its own.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use forebay::{Builder, Config, WriteBuffer};
 use rusqlite::types::FromSql;
@@ -35,8 +36,10 @@ impl Scratch {
     /// When it cannot be opened.
     pub fn connection(&self) -> Connection {
         let connection = Connection::open(self.path()).expect("a second connection");
-        connection.busy_timeout(std::time::Duration::ZERO).expect("a timeout");
+        // Only to say that the log is one that is there may meet somebody's lock.
+        connection.busy_timeout(Duration::from_secs(5)).expect("a timeout");
         connection.pragma_update(None, "journal_mode", "WAL").expect("WAL");
+        connection.busy_timeout(Duration::ZERO).expect("a timeout");
         connection
     }
 
@@ -51,7 +54,7 @@ impl Scratch {
 
     /// A builder of such a buffer; its batches linger for an hour, so that nothing but the test makes them due.
     pub fn builder(&self) -> Builder {
-        let hour = std::time::Duration::from_secs(3_600);
+        let hour = Duration::from_secs(3_600);
         WriteBuffer::builder(self.path()).config(Config { linger: hour, ..Config::default() })
     }
 
