@@ -1,6 +1,7 @@
 //! The child process, from outside: asked, heard, closed or killed. It ends with this side of it.
 
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -15,6 +16,8 @@ use crate::protocol::{Answer, Request};
 
 /// An answer that takes longer never comes.
 const HANG: Duration = Duration::from_secs(60);
+const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
 
 pub(crate) struct Process {
     child: Child,
@@ -74,7 +77,13 @@ impl Process {
     pub(crate) fn kill(mut self, account: &mut Account) {
         self.child.kill().expect("it is there");
         self.hear(account, usize::MAX);
-        let _ = self.child.wait();
+        let ended = self.child.wait().expect("it is there");
+        let as_asked = match ended.signal() {
+            Some(SIGKILL) => true,
+            Some(SIGABRT) => account.may_abort(),
+            _ => false,
+        };
+        assert!(as_asked, "the child, before it was killed: {ended}");
     }
 }
 
