@@ -166,7 +166,8 @@ impl Story {
         }
     }
 
-    /// Rows that were pushed, did not come back, and are not there.
+    /// Rows that were pushed, did not come back, and are not there. Not groups: the receipt that was dropped may have had
+    /// the answer in that moment.
     fn pushed_and_gone(&self, there: &There) -> u64 {
         let mut back = HashSet::new();
         for told in &self.told {
@@ -175,7 +176,9 @@ impl Story {
             }
         }
         let gone = self.told.iter().filter(|told| match told {
-            Told::Pushed(id) => !back.contains(id) && !there.has(*id),
+            Told::Pushed(id) => {
+                Kind::of(*id) != Kind::Group && !back.contains(id) && !there.has(*id)
+            }
             _ => false,
         });
         gone.count() as u64

@@ -140,7 +140,8 @@ impl Outcome {
 /// `Ok` means that the row is in a committed transaction, with the durability that
 /// [`Durability`](crate::Durability) states. A future too; it needs no runtime. To wait makes the row's
 /// batch due at once: nobody who waits is made to linger. A receipt that is dropped changes nothing
-/// for its row, which then counts as pushed without one.
+/// for its row, which then counts as pushed without one; dropped once the row is decided, it has had the answer, and
+/// nobody else is told.
 #[must_use = "a receipt says whether the row was written; use push when nobody asks"]
 pub struct Receipt {
     shared: Arc<Shared>,
