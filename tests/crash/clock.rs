@@ -66,12 +66,13 @@ impl Clock {
     /// Rows that nobody waits for are committed when their linger is over, and not before the clock has jumped.
     fn lingers(&mut self, turn: i64) {
         let before = self.buffer.stats();
-        (0..5).for_each(|id| self.landed.push(&(IDS * turn + id,)).unwrap());
         let begun = Instant::now();
+        (0..5).for_each(|id| self.landed.push(&(IDS * turn + id,)).unwrap());
         while begun.elapsed() < SHORT / 2 {
             thread::park_timeout(Duration::from_millis(1));
         }
         self.until(|clock| clock.buffer.stats().committed == before.committed + 5);
+        lasted(begun);
         let after = self.buffer.stats();
         assert!(after.triggers.linger > before.triggers.linger, "{after:?}");
     }
@@ -81,8 +82,10 @@ impl Clock {
         let before = self.buffer.stats();
         self.until(|clock| clock.other.execute_batch("BEGIN IMMEDIATE").is_ok());
         let mut receipt = self.landed.submit(&(IDS * turn + 5,)).unwrap();
+        let begun = Instant::now();
         let timed_out = receipt.wait_timeout(SHORT).unwrap_err();
         assert_eq!(timed_out.kind(), ErrorKind::TimedOut, "{timed_out:#}");
+        lasted(begun);
         self.until(|clock| clock.buffer.stats().pauses > before.pauses);
         assert!(self.buffer.stats().retries - before.retries >= 3);
         self.other.execute_batch("COMMIT").unwrap();
@@ -93,8 +96,16 @@ impl Clock {
     fn closes(&mut self) {
         self.until(|clock| clock.other.execute_batch("BEGIN IMMEDIATE").is_ok());
         self.landed.push(&(IDS * TURNS,)).unwrap();
+        let begun = Instant::now();
         let report = self.buffer.close_within(SHORT).unwrap();
+        lasted(begun);
         assert_eq!(report.leftovers.len(), 1, "{:?}", report.stats);
         self.other.execute_batch("COMMIT").unwrap();
     }
+}
+
+/// What waits for its time does not end before it.
+fn lasted(begun: Instant) {
+    let lasted = begun.elapsed();
+    assert!(lasted >= SHORT, "it ended after {lasted:?} of {SHORT:?}");
 }
