@@ -24,6 +24,8 @@ pub(crate) struct Hits {
     pub(crate) batches_kept: u64,
     /// Rows that are there and whose threads waited for them, but were not told.
     pub(crate) unheard: u64,
+    /// Rows whose threads were told.
+    pub(crate) acknowledged: u64,
 }
 
 /// What there is.
@@ -33,6 +35,7 @@ pub(crate) struct Found {
     batches_lost: u64,
     batches_kept: u64,
     unheard: u64,
+    acknowledged: u64,
 }
 
 impl Hits {
@@ -51,6 +54,7 @@ impl Hits {
         self.batches_lost += found.batches_lost;
         self.batches_kept += found.batches_kept;
         self.unheard += found.unheard;
+        self.acknowledged += found.acknowledged;
     }
 }
 
@@ -74,7 +78,8 @@ pub(crate) fn look(path: &Path, life: i64) -> Found {
     seen.rows = new.clone().count() as u64;
     let awaited = new.filter(|entry| entry.thread() < 8 && !is_afterwards(**entry));
     let unheard = awaited.filter(|entry| !acknowledged.contains(entry)).count() as u64;
-    Found { seen, landed, batches_lost, batches_kept, unheard }
+    let acknowledged = acknowledged.iter().filter(|entry| entry.life() >= life).count() as u64;
+    Found { seen, landed, batches_lost, batches_kept, unheard, acknowledged }
 }
 
 /// The row that is written when the database has been opened again: the last life that a child's number leaves room for.

@@ -134,6 +134,7 @@ fn whatever_was_acknowledged_is_there_after_kill_9_at_any_moment() {
         assert!(hits.tidying > 0, "kills in a checkpoint: {hits:?}");
         assert!(hits.batches_lost > 0, "batches that were in flight and are not there: {hits:?}");
         assert!(hits.unheard > 0, "rows committed whose threads were not told any more: {hits:?}");
+        assert!(hits.acknowledged > hits.kills, "children that get on: {hits:?}");
     }
 }
 
@@ -151,5 +152,6 @@ fn whatever_was_acknowledged_is_there_after_kills_while_the_database_is_opened_a
     if short >= 100 {
         assert!(hits.opening > 0, "kills while the database was opened: {hits:?}");
         assert!(hits.opening < hits.kills, "kills at other moments: {hits:?}");
+        assert!(hits.acknowledged > hits.kills, "children that get on: {hits:?}");
     }
 }

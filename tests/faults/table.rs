@@ -63,9 +63,13 @@ fn table(lines: &[Line]) -> String {
                     |--:|---|---|--:|--:|--:|--:|--:|---|\n"
             .to_owned();
     for line in lines {
-        let Line { number, fault, how, rounds, rows, lost, twice, hung, .. } = line;
+        let Line { number, fault, how, rounds, rows, lost, twice, hung, failed } = line;
         let rows = thousands(*rows);
-        let verdict = if line.is_as_promised() { "held" } else { "**broken**" };
+        let verdict = match failed {
+            _ if line.is_as_promised() => "held".to_owned(),
+            0 => "**broken**".to_owned(),
+            _ => format!("**broken**: {failed} failed"),
+        };
         text.push_str(&format!(
             "| {number} | {fault} | {how} | {rounds} | {rows} | {lost} | {twice} | {hung} | {verdict} |\n"
         ));
