@@ -8,12 +8,15 @@ mod count;
 mod load;
 mod recorded;
 
-use std::env;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::{env, process, thread};
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if arguments.first() != Some(&"count") {
+        thread::spawn(end_with_parent);
+    }
     match arguments[..] {
         ["load", database, life, seed, max_wal_bytes] => load::run(
             database.as_ref(),
@@ -26,6 +29,12 @@ fn main() {
         ["hold", database] => count::hold(database.as_ref()),
         _ => panic!("no such task: {arguments:?}"),
     }
+}
+
+/// Whoever started this process holds its standard input open for as long as it is wanted.
+fn end_with_parent() {
+    let _ = io::stdin().read_to_end(&mut Vec::new());
+    process::exit(1);
 }
 
 /// Tells the parent something, in a line.

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The child, which has begun to open the buffer.
+/// The child, which has begun to open the buffer. It ends with this, or with the test.
 pub(crate) struct Victim(Child);
 
 impl Victim {
@@ -17,6 +17,7 @@ impl Victim {
             .arg("load")
             .arg(database)
             .args([life.to_string(), seed.to_string(), max_wal_bytes.to_string()])
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -46,5 +47,13 @@ impl Victim {
         self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         // A panic in it may have begun before the kill.
         assert!(status.signal() == Some(9) && !said.contains("panicked"), "{status}: {said}");
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        // Has it ended already, this fails, and nothing is amiss.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -45,11 +45,17 @@ fn a_clock_that_jumps_changes_no_linger_no_receipt_no_retry_and_no_close() {
             .env("LD_PRELOAD", LIBRARY)
             .env("FAKETIME_TIMESTAMP_FILE", &file)
             .env("FAKETIME_NO_CACHE", "1")
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let ended = AtomicBool::new(false);
         let output = thread::scope(|scope| {
             scope.spawn(|| jump(&file, &ended));
-            let output = command.output();
+            let mut child = command.spawn().unwrap();
+            // It ends when nobody holds this any more.
+            let _input = child.stdin.take();
+            let output = child.wait_with_output();
             ended.store(true, Ordering::Relaxed);
             output.unwrap()
         });
