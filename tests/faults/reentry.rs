@@ -1,15 +1,15 @@
 //! Calls into the buffer from where nobody expects them: they work, or say that they would deadlock; none hangs.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use forebay::{
-    Applied, Batch, Config, Error, ErrorKind, Producer, Sink, SinkError, SqliteSink, StatementInfo,
-    TableInfo, WriteBuffer,
+    Applied, Batch, Config, Error, ErrorKind, Producer, Signals, Sink, SinkError, SqliteSink,
+    StatementInfo, TableInfo, WriteBuffer,
 };
 use serde::{Serialize, Serializer};
 use support::{Scratch, Seen, Trial, adds_up};
@@ -23,6 +23,17 @@ struct Inside {
     next: Arc<AtomicI64>,
     /// The rows that were accepted from inside.
     accepted: Arc<Mutex<Vec<i64>>>,
+    /// How often it was called from there.
+    calls: Arc<Mutex<HashMap<Place, u64>>>,
+    would_deadlock: Arc<AtomicU64>,
+}
+
+/// From where the buffer is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Place {
+    OnReject,
+    Log,
+    Row,
 }
 
 /// Rows from inside have ids from here on.
@@ -31,13 +42,24 @@ const FROM_INSIDE: i64 = 1_000_000;
 impl Inside {
     fn new() -> Self {
         let next = Arc::new(AtomicI64::new(FROM_INSIDE));
-        Self { home: Arc::default(), next, accepted: Arc::default() }
+        Self {
+            home: Arc::default(),
+            next,
+            accepted: Arc::default(),
+            calls: Arc::default(),
+            would_deadlock: Arc::default(),
+        }
     }
 
-    /// One of the first so many calls; what it answers must be in `allowed`.
-    fn call(&self, calls: i64, allowed: &[ErrorKind]) {
+    /// The next of the calls that may be made from there.
+    fn call(&self, place: Place) {
         // Taken out, so that no lock of the test's own is held while it calls.
         let Some((buffer, rows)) = self.home.lock().unwrap().clone() else { return };
+        *self.calls.lock().unwrap().entry(place).or_default() += 1;
+        let (calls, allowed) = match place {
+            Place::Row => (ALL_BUT_CLOSE, &FROM_A_ROW[..]),
+            Place::OnReject | Place::Log => (ALL, &FROM_THE_WRITER[..]),
+        };
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let row = &(id, ());
         let (accepts, told) = match id % calls {
@@ -60,15 +82,17 @@ impl Inside {
                     .handle()
                     .block_on(buffer.close_within_async(HOUR))
                     .map(drop)
-                    .or_else(deadlock),
+                    .map_err(deadlock),
             ),
-            _ => (false, buffer.close_within(HOUR).map(drop).or_else(deadlock)),
+            _ => (false, buffer.close_within(HOUR).map(drop).map_err(deadlock)),
         };
         match told {
             Ok(()) if accepts => self.accept(id),
             Ok(()) => {}
             Err(error) => {
                 assert!(allowed.contains(&error.kind()), "call {}: {error:#}", id % calls);
+                let would_deadlock = error.kind() == ErrorKind::WouldDeadlock;
+                self.would_deadlock.fetch_add(u64::from(would_deadlock), Ordering::Relaxed);
             }
         }
     }
@@ -81,9 +105,9 @@ impl Inside {
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The buffer is closed from outside only: from inside it must not be.
-fn deadlock(error: Error) -> Result<(), Error> {
+fn deadlock(error: Error) -> Error {
     assert_eq!(error.kind(), ErrorKind::WouldDeadlock, "{error:#}");
-    Ok(())
+    error
 }
 
 /// The real sink, with a subscriber for the log of the thread that writes.
@@ -104,13 +128,30 @@ impl Sink for Subscribed {
     }
 
     fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
-        if !std::mem::replace(&mut self.subscribed, true) {
+        let by_writer = thread::current().name() == Some("forebay-writer");
+        if by_writer && !std::mem::replace(&mut self.subscribed, true) {
             use tracing_subscriber::layer::SubscriberExt;
             let log = tracing_subscriber::registry().with(IntoTheBuffer(self.inside.clone()));
             // For as long as the writer's thread lives.
             std::mem::forget(tracing::subscriber::set_default(log));
         }
         self.inner.apply(batch)
+    }
+
+    fn is_untidy(&self) -> bool {
+        self.inner.is_untidy()
+    }
+
+    fn tidy(&mut self) {
+        self.inner.tidy();
+    }
+
+    fn attach(&mut self, signals: Arc<Signals>) {
+        self.inner.attach(signals);
+    }
+
+    fn commits_on_caller(&self) -> bool {
+        self.inner.commits_on_caller()
     }
 }
 
@@ -119,7 +160,7 @@ struct IntoTheBuffer(Inside);
 
 impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for IntoTheBuffer {
     fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
-        self.0.call(ALL, &FROM_THE_WRITER);
+        self.0.call(Place::Log);
     }
 }
 
@@ -128,7 +169,7 @@ struct Chatty<'a>(&'a Inside);
 
 impl Serialize for Chatty<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.call(ALL_BUT_CLOSE, &FROM_A_ROW);
+        self.0.call(Place::Row);
         serializer.serialize_none()
     }
 }
@@ -168,7 +209,6 @@ fn calls_from_on_reject_a_log_subscriber_and_a_row_work_or_would_deadlock() {
          the last handle dropped in `on_reject`",
     )
     .rounds(10, 200)
-    .patience(Duration::from_secs(15))
     .run(|_| {
         let scratch = Scratch::new(
             "CREATE TABLE landed(id INTEGER NOT NULL CHECK (id >= 1000000 OR id % 5 <> 3), note); CREATE TABLE other(id)",
@@ -189,7 +229,7 @@ fn calls_from_on_reject_a_log_subscriber_and_a_row_work_or_would_deadlock() {
                     let last = on_reject.home.lock().unwrap().take();
                     drop(last);
                 }
-                _ => on_reject.call(ALL, &FROM_THE_WRITER),
+                _ => on_reject.call(Place::OnReject),
             })
             .open()
             .unwrap();
@@ -220,6 +260,9 @@ fn calls_from_on_reject_a_log_subscriber_and_a_row_work_or_would_deadlock() {
         drop((buffer, rows));
         assert!(end.recv().is_err(), "the sink is dropped and says nothing");
 
+        let calls = inside.calls.lock().unwrap().clone();
+        assert_eq!(calls.len(), 3, "from each of the places there are calls: {calls:?}");
+        assert!(inside.would_deadlock.load(Ordering::Relaxed) > 0, "{calls:?}");
         let mut promised = promised;
         promised.append(&mut inside.accepted.lock().unwrap());
         let seen = Seen::in_table(&scratch.path(), promised.iter().copied());
@@ -250,7 +293,6 @@ fn a_buffer_that_is_closed_or_dropped_from_inside_a_row_ends_and_the_row_is_refu
         "beside 4 threads that push",
     )
     .rounds(10, 200)
-    .patience(Duration::from_secs(15))
     .run(|round| {
         let scratch = Scratch::new("CREATE TABLE landed(id INTEGER NOT NULL, note)");
         let buffer = WriteBuffer::builder(scratch.path()).config(config()).open().unwrap();
