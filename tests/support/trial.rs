@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub struct Trial {
     number: u8,
     fault: &'static str,
-    how: &'static str,
+    how: String,
     rounds: usize,
     patience: Duration,
 }
@@ -59,8 +59,8 @@ pub struct Line {
 
 impl Trial {
     /// Fault `number` of the table, and how it is produced.
-    pub fn of(number: u8, fault: &'static str, how: &'static str) -> Self {
-        Self { number, fault, how, rounds: 1, patience: Duration::from_secs(60) }
+    pub fn of(number: u8, fault: &'static str, how: impl Into<String>) -> Self {
+        Self { number, fault, how: how.into(), rounds: 1, patience: Duration::from_secs(60) }
     }
 
     /// So many rounds every time, and so many for the table.
@@ -83,25 +83,30 @@ impl Trial {
     ///
     /// When anything was lost, was there twice, hung or failed, after the line has been written.
     pub fn run(self, round: impl Fn(usize) -> Seen + Send + Sync + 'static) {
-        self.run_while(move |index| Some(round(index)));
+        let rounds = self.rounds;
+        self.run_while(move |index| (index < rounds).then(|| round(index)));
     }
 
-    /// The same until a round sees that there is nothing left to try, which is not counted.
+    /// The same until a round sees that there is nothing left to try, which is not counted, and for which there is one
+    /// round more.
     ///
     /// # Panics
     ///
-    /// As [`run`](Self::run).
+    /// As [`run`](Self::run), and when that round, too, found something to try.
     pub fn run_while(self, round: impl Fn(usize) -> Option<Seen> + Send + Sync + 'static) {
         let round = Arc::new(round);
         let mut line = self.line();
-        for index in 0..self.rounds {
+        for index in 0..=self.rounds {
             line.rounds += 1;
             let (told, seen) = channel();
             let round = Arc::clone(&round);
             // A round that hangs cannot be ended: its thread is left behind, and the process ends with the test.
             let thread = thread::spawn(move || told.send(round(index)));
             match seen.recv_timeout(self.patience) {
-                Ok(Some(seen)) => line += seen,
+                Ok(Some(seen)) => {
+                    line += seen;
+                    line.failed += u64::from(index == self.rounds);
+                }
                 Ok(None) => {
                     line.rounds -= 1;
                     break;
@@ -124,7 +129,7 @@ impl Trial {
         Line {
             number: self.number,
             fault: self.fault.to_owned(),
-            how: self.how.to_owned(),
+            how: self.how.clone(),
             rounds: 0,
             rows: 0,
             lost: 0,
