@@ -57,7 +57,7 @@ fn a_full_buffer_blocks_or_refuses_by_the_call_and_keeps_to_its_memory() {
     Trial::of(
         20,
         "the buffer is full",
-        "40 threads in 8 ways of pushing, against a sink that is held until all have met the full buffer",
+        "40 threads in 8 ways of pushing, against a sink that is held until all have met the full buffer; memory by the buffer's own gauge",
     )
     .rounds(10, 200)
     .run(|_| {
@@ -122,15 +122,28 @@ fn refused(told: Result<(), Error>, kind: ErrorKind, limit: &str) {
     assert!(error.to_string().contains(limit), "{error}");
 }
 
+/// A row of more columns than its database binds values for.
+fn too_many_columns() {
+    let gate = Gate::open();
+    let columns = ["a", "b", "c", "d"].into_iter();
+    gate.set_table(columns.fold(TableInfo::new("wide"), TableInfo::column).max_columns(3));
+    let buffer = WriteBuffer::with_sink(gate.sink(), config()).unwrap();
+    let told = buffer.table("wide").insert().producer().and_then(|wide| wide.push(&(1, 2, 3, 4)));
+    refused(told, ErrorKind::Schema, "which is 3");
+    buffer.close().unwrap();
+    assert!(gate.written().is_empty());
+}
+
 #[test]
 fn what_is_larger_than_a_limit_is_refused_at_once_and_named() {
     Trial::of(
         18,
         "a row larger than `max_row_bytes`, too many columns",
-        "rows and groups of random sizes around the limit, from 4 threads; 3,000 fields; 40,000 parameters",
+        "rows and groups of random sizes around the limit, from 4 threads; 4 fields where 3 may be; 3,000 fields; 40,000 parameters",
     )
     .rounds(5, 50)
     .run(|_| {
+        too_many_columns();
         let columns: Vec<String> = (0..1_998).map(|number| format!("c{number}")).collect();
         let scratch = support::Scratch::new(&format!(
             "{}; CREATE TABLE wide(id, {})",
