@@ -104,8 +104,10 @@ fn nth(round: usize) -> usize {
 }
 
 /// Fails one call after the other, in a process each, until there is none left.
-fn fail_each(trial: Trial, call: Call, often: Often) {
+fn fail_each((number, fault): (u8, &'static str), how: &str, call: Call, often: Often) {
     let preloaded = Preloaded::build();
+    let which = if is_full() { "" } else { ", every other N from 12 on" };
+    let trial = Trial::of(number, fault, format!("{how}{which}"));
     trial.rounds(1_000, 1_000).run_while(move |round| {
         let scratch = Scratch::new(Kind::SCHEMA);
         let mark = preloaded.folder.path().join(format!("failed-{round}"));
@@ -151,28 +153,28 @@ fn fail_then_kill(trial: Trial, call: Call) {
 fn a_write_that_fails_makes_no_receipt_lie() {
     let call = Call { point: "posix/io/rw/pwrite", errno: EIO };
     let how = "libfiu: the Nth `pwrite` answers EIO, N = 1, 2, … to the last";
-    fail_each(Trial::of(15, "a write fails", how), call, Often::Once);
+    fail_each((15, "a write fails"), how, call, Often::Once);
 }
 
 #[test]
 fn writes_that_fail_from_then_on_make_no_receipt_lie() {
     let call = Call { point: "posix/io/rw/pwrite", errno: EIO };
     let how = "libfiu: every `pwrite` from the Nth answers EIO, N = 1, 2, … to the last";
-    fail_each(Trial::of(15, "all writes fail from then on", how), call, Often::FromThenOn);
+    fail_each((15, "all writes fail from then on"), how, call, Often::FromThenOn);
 }
 
 #[test]
 fn a_write_that_finds_no_space_makes_no_receipt_lie() {
     let call = Call { point: "posix/io/rw/pwrite", errno: ENOSPC };
     let how = "libfiu: the Nth `pwrite` answers ENOSPC, N = 1, 2, … to the last";
-    fail_each(Trial::of(11, "a write finds no space", how), call, Often::Once);
+    fail_each((11, "a write finds no space"), how, call, Often::Once);
 }
 
 #[test]
 fn writes_that_find_no_space_from_then_on_make_no_receipt_lie() {
     let call = Call { point: "posix/io/rw/pwrite", errno: ENOSPC };
     let how = "libfiu: every `pwrite` from the Nth answers ENOSPC, N = 1, 2, … to the last";
-    fail_each(Trial::of(11, "no write finds space from then on", how), call, Often::FromThenOn);
+    fail_each((11, "no write finds space from then on"), how, call, Often::FromThenOn);
 }
 
 #[test]
@@ -200,14 +202,14 @@ fn a_full_disk_is_the_reason_why_a_database_is_not_opened() {
 fn a_flush_that_fails_makes_no_receipt_lie() {
     let call = Call { point: "posix/io/sync/fsync", errno: EIO };
     let how = "libfiu: the Nth `fsync` answers EIO, N = 1, 2, … to the last";
-    fail_each(Trial::of(15, "an fsync fails", how), call, Often::Once);
+    fail_each((15, "an fsync fails"), how, call, Often::Once);
 }
 
 #[test]
 fn flushes_that_fail_from_then_on_make_no_receipt_lie() {
     let call = Call { point: "posix/io/sync/fsync", errno: EIO };
     let how = "libfiu: every `fsync` from the Nth answers EIO, N = 1, 2, … to the last";
-    fail_each(Trial::of(15, "all fsyncs fail from then on", how), call, Often::FromThenOn);
+    fail_each((15, "all fsyncs fail from then on"), how, call, Often::FromThenOn);
 }
 
 #[test]
@@ -238,7 +240,7 @@ fn a_read_that_fails_makes_no_receipt_lie() {
         ),
     ] {
         let call = Call { point: "posix/io/rw/pread", errno };
-        fail_each(Trial::of(15, fault, how), call, often);
+        fail_each((15, fault), how, call, often);
     }
 }
 
@@ -274,6 +276,6 @@ fn a_file_that_cannot_be_opened_or_shortened_makes_no_receipt_lie() {
             "the same, and those after it",
         ),
     ] {
-        fail_each(Trial::of(15, fault, how), Call { point, errno }, often);
+        fail_each((15, fault), how, Call { point, errno }, often);
     }
 }
