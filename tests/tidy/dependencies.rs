@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
+use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
 /// What a program may be made of without a duty but to name it.
 const LICENCES: [&str; 10] = [
@@ -59,7 +59,7 @@ const TWICE: [&str; 9] = [
 
 fn metadata() -> Metadata {
     let mut command = MetadataCommand::new();
-    command.manifest_path(super::root().join("Cargo.toml"));
+    command.manifest_path(super::root().join("Cargo.toml")).features(CargoOpt::AllFeatures);
     command.other_options(["--locked".to_owned()]).exec().expect("cargo metadata")
 }
 
