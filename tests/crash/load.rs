@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use forebay::{Config, Error, ErrorKind, Producer, SqliteSink, WriteBuffer};
-use support::{Entry, EntryKind, Ledger, PARTS, Step};
+use support::{Entry, EntryKind, Ledger, PARTS, Step, Surrounded};
 
 use crate::recorded::Recorded;
 
@@ -53,7 +53,7 @@ impl Load {
             ..Config::default()
         };
         let sink = SqliteSink::open(database, &config).unwrap();
-        let sink = Recorded { sink, ledger: Arc::clone(ledger) };
+        let sink = Surrounded::new(sink, Recorded(Arc::clone(ledger)));
         let buffer = WriteBuffer::with_sink(sink, config).unwrap();
         Self {
             landed: buffer.table("landed").insert().producer().unwrap(),

@@ -8,11 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use forebay::{
-    Applied, Batch, Config, Error, ErrorKind, Producer, Signals, Sink, SinkError, SqliteSink,
-    StatementInfo, TableInfo, WriteBuffer,
+    Applied, Batch, Config, Error, ErrorKind, Producer, Sink, SinkError, SqliteSink, WriteBuffer,
 };
 use serde::{Serialize, Serializer};
-use support::{Scratch, Seen, Trial, adds_up};
+use support::{Around, Scratch, Seen, Surrounded, Trial, adds_up};
+use tracing::Dispatch;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry;
 
 use crate::claims::RUNTIME;
 
@@ -110,48 +112,24 @@ fn deadlock(error: Error) -> Error {
     error
 }
 
-/// The real sink, with a subscriber for the log of the thread that writes.
+/// Around the sink: a subscriber for the log of the writer's thread.
 struct Subscribed {
-    inner: SqliteSink,
     inside: Inside,
     subscribed: bool,
     _gone: Sender<()>,
 }
 
-impl Sink for Subscribed {
-    fn describe(&mut self, table: &str) -> Result<TableInfo, Error> {
-        self.inner.describe(table)
-    }
-
-    fn prepare(&mut self, sql: &str) -> Result<StatementInfo, Error> {
-        self.inner.prepare(sql)
-    }
-
-    fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
+impl Around for Subscribed {
+    fn apply(&mut self, sink: &mut SqliteSink, batch: &Batch<'_>) -> Result<Applied, SinkError> {
         let by_writer = thread::current().name() == Some("forebay-writer");
         if by_writer && !std::mem::replace(&mut self.subscribed, true) {
-            use tracing_subscriber::layer::SubscriberExt;
-            let log = tracing_subscriber::registry().with(IntoTheBuffer(self.inside.clone()));
+            let log = || registry().with(IntoTheBuffer(self.inside.clone()));
+            // While there is only one subscriber, a thread without one could switch a line off for all: have two.
+            std::mem::forget(Dispatch::new(log()));
             // For as long as the writer's thread lives.
-            std::mem::forget(tracing::subscriber::set_default(log));
+            std::mem::forget(tracing::subscriber::set_default(log()));
         }
-        self.inner.apply(batch)
-    }
-
-    fn is_untidy(&self) -> bool {
-        self.inner.is_untidy()
-    }
-
-    fn tidy(&mut self) {
-        self.inner.tidy();
-    }
-
-    fn attach(&mut self, signals: Arc<Signals>) {
-        self.inner.attach(signals);
-    }
-
-    fn commits_on_caller(&self) -> bool {
-        self.inner.commits_on_caller()
+        sink.apply(batch)
     }
 }
 
@@ -215,12 +193,9 @@ fn calls_from_on_reject_a_log_subscriber_and_a_row_work_or_would_deadlock() {
         );
         let inside = Inside::new();
         let (gone, end) = channel();
-        let sink = Subscribed {
-            inner: SqliteSink::open(scratch.path(), &config()).unwrap(),
-            inside: inside.clone(),
-            subscribed: false,
-            _gone: gone,
-        };
+        let subscribed = Subscribed { inside: inside.clone(), subscribed: false, _gone: gone };
+        let sink = SqliteSink::open(scratch.path(), &config()).unwrap();
+        let sink = Surrounded::new(sink, subscribed);
         let on_reject = inside.clone();
         let buffer = WriteBuffer::builder_with_sink(sink)
             .config(config())

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use forebay::{
-    Applied, Batch, Config, Error, ErrorKind, Retry, Sink, SinkError, SqliteSink, StatementInfo,
-    TableInfo, ValueRef, WriteBuffer,
+    Applied, Batch, Config, Error, ErrorKind, Retry, Sink, SinkError, SqliteSink, TableInfo,
+    ValueRef, WriteBuffer,
 };
 use rusqlite::Connection;
-use support::{Scratch, Seen, Trial, adds_up};
+use support::{Around, Scratch, Seen, Surrounded, Trial, adds_up};
 
 use crate::claims::{Claim, Letters, Load, Pushed, add_letters, settle, wait_until};
 
@@ -35,9 +35,8 @@ impl Place {
     }
 }
 
-/// The sink of forebay, in one that panics once, in one place, after a few batches.
+/// Around the sink: a panic, once, in one place, after a few batches.
 struct Explosive {
-    inner: SqliteSink,
     /// For a transaction that is broken off: another real one.
     beside: Connection,
     place: Place,
@@ -66,18 +65,14 @@ impl Explosive {
     }
 }
 
-impl Sink for Explosive {
-    fn describe(&mut self, table: &str) -> Result<TableInfo, Error> {
+impl Around for Explosive {
+    fn describe(&mut self, sink: &mut SqliteSink, table: &str) -> Result<TableInfo, Error> {
         self.explode(Place::Describe);
         self.explode(Place::DescribeAfterExecute);
-        self.inner.describe(table)
+        sink.describe(table)
     }
 
-    fn prepare(&mut self, sql: &str) -> Result<StatementInfo, Error> {
-        self.inner.prepare(sql)
-    }
-
-    fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
+    fn apply(&mut self, sink: &mut SqliteSink, batch: &Batch<'_>) -> Result<Applied, SinkError> {
         let count = self.batches.fetch_add(1, Ordering::Relaxed) + 1;
         self.explode(Place::BeforeTheBatch);
         self.break_off(batch);
@@ -92,21 +87,17 @@ impl Sink for Explosive {
             let error = Error::new(ErrorKind::Busy, "database locked");
             return Err(SinkError::busy(error));
         }
-        let applied = self.inner.apply(batch);
+        let applied = sink.apply(batch);
         self.explode(Place::AfterTheCommit);
         applied
     }
 
-    fn is_untidy(&self) -> bool {
-        self.inner.is_untidy()
-    }
-
-    fn tidy(&mut self) {
+    fn tidy(&mut self, sink: &mut SqliteSink) {
         self.explode(Place::Tidy);
-        self.inner.tidy();
+        sink.tidy();
     }
 
-    fn commits_on_caller(&self) -> bool {
+    fn commits_on_caller(&self, _: &SqliteSink) -> bool {
         // The subscriber is for the writer's thread alone.
         self.place != Place::Log
     }
@@ -145,13 +136,14 @@ fn round(place: Place) -> Seen {
     };
     let beside = scratch.connection();
     beside.busy_timeout(Duration::from_secs(30)).unwrap();
-    let sink = Explosive {
-        inner: SqliteSink::open(scratch.path(), &config).unwrap(),
+    let explosive = Explosive {
         beside,
         place,
         batches: Arc::clone(&batches),
         exploded: AtomicBool::new(false),
     };
+    let sink = SqliteSink::open(scratch.path(), &config).unwrap();
+    let sink = Surrounded::new(sink, explosive);
     let letters = Arc::<Mutex<Letters>>::default();
     let told = Arc::clone(&letters);
     let buffer = WriteBuffer::builder_with_sink(sink)

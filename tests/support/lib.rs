@@ -1,5 +1,6 @@
 //! What the tests share: sinks that can be held, made to fail and asked afterwards, and scratch databases.
 
+mod around;
 mod database;
 mod gate;
 mod ledger;
@@ -8,6 +9,7 @@ mod mount;
 mod told;
 mod trial;
 
+pub use around::{Around, Surrounded};
 pub use database::Scratch;
 pub use gate::{Call, Gate, Written};
 pub use ledger::{Entry, EntryKind, Ledger, PARTS, Step};

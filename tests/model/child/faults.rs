@@ -1,27 +1,16 @@
-//! The real sink, but for the batches that a fault is injected into.
+//! What is around the sink of the child: the faults that are injected into some batches.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use forebay::{
-    Applied, Batch, Error, ErrorKind, Result, Signals, Sink, SinkError, SqliteSink, StatementInfo,
-    TableInfo,
-};
+use forebay::{Applied, Batch, Error, ErrorKind, Sink, SinkError, SqliteSink};
 use parking_lot::Mutex;
+use support::Around;
 
 use crate::protocol::Fault;
 
-pub(crate) struct FaultySink {
-    inner: SqliteSink,
-    /// Those of the next batches.
-    faults: Arc<Mutex<VecDeque<Fault>>>,
-}
-
-impl FaultySink {
-    pub(crate) fn new(inner: SqliteSink, faults: Arc<Mutex<VecDeque<Fault>>>) -> Self {
-        Self { inner, faults }
-    }
-}
+/// Those of the next batches.
+pub(crate) struct Faulty(pub(crate) Arc<Mutex<VecDeque<Fault>>>);
 
 fn error(kind: ErrorKind) -> Error {
     Error::new(kind, "injected")
@@ -32,17 +21,9 @@ fn panic_quietly() -> ! {
     std::panic::resume_unwind(Box::new("injected"))
 }
 
-impl Sink for FaultySink {
-    fn describe(&mut self, table: &str) -> Result<TableInfo> {
-        self.inner.describe(table)
-    }
-
-    fn prepare(&mut self, sql: &str) -> Result<StatementInfo> {
-        self.inner.prepare(sql)
-    }
-
-    fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
-        let fault = self.faults.lock().pop_front();
+impl Around for Faulty {
+    fn apply(&mut self, sink: &mut SqliteSink, batch: &Batch<'_>) -> Result<Applied, SinkError> {
+        let fault = self.0.lock().pop_front();
         match fault {
             Some(Fault::Busy) => return Err(SinkError::busy(error(ErrorKind::Busy))),
             Some(Fault::Down) => return Err(SinkError::down(error(ErrorKind::Unavailable))),
@@ -54,32 +35,12 @@ impl Sink for FaultySink {
             Some(Fault::AbortBefore) => std::process::abort(),
             _ => {}
         }
-        let applied = self.inner.apply(batch)?;
+        let applied = sink.apply(batch)?;
         match fault {
             Some(Fault::UnknownAfter) => Err(SinkError::unknown(error(ErrorKind::Unavailable))),
             Some(Fault::PanicAfter) => panic_quietly(),
             Some(Fault::AbortAfter) => std::process::abort(),
             _ => Ok(applied),
         }
-    }
-
-    fn is_untidy(&self) -> bool {
-        self.inner.is_untidy()
-    }
-
-    fn tidy(&mut self) {
-        self.inner.tidy();
-    }
-
-    fn attach(&mut self, signals: Arc<Signals>) {
-        self.inner.attach(signals);
-    }
-
-    fn commits_on_caller(&self) -> bool {
-        self.inner.commits_on_caller()
-    }
-
-    fn name(&self) -> String {
-        self.inner.name()
     }
 }

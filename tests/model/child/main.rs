@@ -14,8 +14,9 @@ use std::thread;
 use forebay::{Config, DeadLetter, Producer, Receipt, Result, SqliteSink, Value, WriteBuffer};
 use parking_lot::Mutex;
 use serde::Serialize;
+use support::Surrounded;
 
-use faults::FaultySink;
+use faults::Faulty;
 use protocol::{Answer, Counts, Request, Step, Unit};
 
 /// A row of the table.
@@ -40,7 +41,8 @@ fn main() {
     let config: Config = serde_json::from_str(&arguments.next().unwrap()).unwrap();
     let threads: usize = arguments.next().unwrap().parse().unwrap();
     let faults = Arc::new(Mutex::new(VecDeque::new()));
-    let sink = FaultySink::new(SqliteSink::open(path, &config).unwrap(), Arc::clone(&faults));
+    let sink = SqliteSink::open(path, &config).unwrap();
+    let sink = Surrounded::new(sink, Faulty(Arc::clone(&faults)));
     let buffer = WriteBuffer::builder_with_sink(sink).config(config).on_reject(tell_letter);
     let buffer = buffer.open().unwrap();
     let (senders, workers): (Vec<_>, Vec<_>) =
