@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use support::Answer;
+
 use crate::lives::THREADS;
-use crate::protocol::{Answer, Counts, Fault, Request, Step, Unit};
+use crate::protocol::{Counts, Fault, Reply, Request, Step, Unit};
 
 /// Ids of rows, in the order in which they were written.
 pub(crate) type Places = Vec<i64>;
@@ -26,40 +28,26 @@ struct Known {
     /// What the call said.
     accepted: Option<bool>,
     /// What the receipt said.
-    told: Option<Word>,
+    told: Option<Answer>,
     /// What the dead letter said.
-    letter: Option<Word>,
+    letter: Option<Answer>,
     dropped: bool,
     /// A flush after it succeeded.
     flushed: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Word {
-    Committed,
-    Rejected,
-    Unknown,
-    Unwritten,
+/// What became of a row, of all that an answer can be.
+fn fate(answer: Answer) -> Answer {
+    use Answer::{Ok, Rejected, Unknown, Unwritten};
+    assert!(
+        matches!(answer, Ok | Rejected | Unknown | Unwritten),
+        "no row can have met {answer:?}"
+    );
+    answer
 }
 
-impl Word {
-    fn of(kind: Option<&str>) -> Self {
-        match kind {
-            None => Self::Committed,
-            Some("Rejected") => Self::Rejected,
-            Some("Unknown") => Self::Unknown,
-            Some("Unwritten") => Self::Unwritten,
-            Some(other) => panic!("no row can have met {other}"),
-        }
-    }
-
-    fn is_there(self) -> Option<bool> {
-        match self {
-            Self::Committed => Some(true),
-            Self::Rejected | Self::Unwritten => Some(false),
-            Self::Unknown => None,
-        }
-    }
+fn is_there(answer: Answer) -> Option<bool> {
+    (answer != Answer::Unknown).then_some(answer == Answer::Ok)
 }
 
 impl Account {
@@ -95,33 +83,32 @@ impl Account {
         self.faults.iter().any(|fault| matches!(fault, Fault::AbortBefore | Fault::AbortAfter))
     }
 
-    pub(crate) fn note(&mut self, answer: Answer) {
-        match answer {
-            Answer::Accepted(id) => self.at(id).accepted = Some(true),
-            Answer::Refused(id) => self.at(id).accepted = Some(false),
-            Answer::Told(id, kind) => {
-                let before = self.at(id).told.replace(Word::of(kind.as_deref()));
+    pub(crate) fn note(&mut self, reply: Reply) {
+        match reply {
+            Reply::Accepted(id) => self.at(id).accepted = Some(true),
+            Reply::Refused(id) => self.at(id).accepted = Some(false),
+            Reply::Told(id, answer) => {
+                let before = self.at(id).told.replace(fate(answer));
                 assert_eq!(before, None, "a receipt says it once");
             }
-            Answer::Dropped(id) => self.at(id).dropped = true,
-            Answer::Flushed { thread } => {
+            Reply::Dropped(id) => self.at(id).dropped = true,
+            Reply::Flushed { thread } => {
                 let own = self.units.values_mut().filter(|known| known.thread == thread);
                 own.filter(|known| known.accepted == Some(true))
                     .for_each(|known| known.flushed = true);
             }
-            Answer::Letter { id, kind } => {
+            Reply::Letter { id, answer } => {
                 let known = self.units.values_mut().find(|known| known.unit.ids.contains(&id));
                 let known = known.expect("a letter is about a row");
-                let word = Word::of(Some(&kind));
-                let before = known.letter.replace(word);
+                let before = known.letter.replace(fate(answer));
                 let group = known.unit.ids.len() > 1;
                 assert!(
-                    before.is_none() || group && before == Some(word),
+                    before.is_none() || group && before == Some(answer),
                     "two letters: {known:?}"
                 );
             }
-            Answer::Closed(counts) => self.closed = Some(counts),
-            Answer::Done => {}
+            Reply::Closed(counts) => self.closed = Some(counts),
+            Reply::Done => {}
         }
     }
 
@@ -160,16 +147,16 @@ impl Account {
     /// Whether a unit must be there; `None` where nobody can know.
     fn expect(&self, known: &Known) -> Option<bool> {
         assert!(known.told.is_none() || known.letter.is_none(), "told twice: {known:?}");
-        let word = known.told.or(known.letter);
-        if word == Some(Word::Rejected) {
+        let answer = known.told.or(known.letter);
+        if answer == Some(Answer::Rejected) {
             assert!(known.unit.bad, "rejected for no reason: {known:?}");
         }
         if known.accepted == Some(false) || known.unit.bad {
-            assert_ne!(word, Some(Word::Committed), "{known:?}");
+            assert_ne!(answer, Some(Answer::Ok), "{known:?}");
             return Some(false);
         }
-        if let Some(word) = word {
-            return word.is_there();
+        if let Some(answer) = answer {
+            return is_there(answer);
         }
         let is_decided = known.flushed || self.closed.is_some();
         let silent = known.has_receipt && self.may_lose();
@@ -186,7 +173,7 @@ impl Account {
         assert!(order.is_sorted(), "the rows of thread {thread} are in its order: {order:?}");
         let Some(&&last) = order.last() else { return };
         for (_, known) in self.units.range(..last).filter(|(_, known)| known.thread == thread) {
-            let said = known.told.or(known.letter).is_some_and(|word| word != Word::Committed);
+            let said = known.told.or(known.letter).is_some_and(|answer| answer != Answer::Ok);
             let silent = known.has_receipt && self.may_lose();
             let excused = known.accepted == Some(false) || known.unit.bad || said || silent;
             assert!(

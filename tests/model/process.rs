@@ -12,7 +12,7 @@ use forebay::Config;
 
 use crate::fates::Account;
 use crate::lives::THREADS;
-use crate::protocol::{Answer, Request};
+use crate::protocol::{Reply, Request};
 
 /// An answer that takes longer never comes.
 const HANG: Duration = Duration::from_secs(60);
@@ -22,7 +22,7 @@ const SIGKILL: i32 = 9;
 pub(crate) struct Process {
     child: Child,
     input: Option<ChildStdin>,
-    answers: Receiver<Answer>,
+    replies: Receiver<Reply>,
 }
 
 impl Process {
@@ -37,13 +37,13 @@ impl Process {
             .expect("the child starts");
         let input = child.stdin.take();
         let output = BufReader::new(child.stdout.take().expect("it is a pipe"));
-        let (sender, answers) = channel();
+        let (sender, replies) = channel();
         thread::spawn(move || {
             // The last line of one that was killed may be cut.
             let lines = output.lines().map_while(|line| serde_json::from_str(&line.ok()?).ok());
-            let _ = lines.map(|answer| sender.send(answer)).all(|sent| sent.is_ok());
+            let _ = lines.map(|reply| sender.send(reply)).all(|sent| sent.is_ok());
         });
-        Self { child, input, answers }
+        Self { child, input, replies }
     }
 
     /// One that has ended is asked in vain.
@@ -54,13 +54,13 @@ impl Process {
         }
     }
 
-    /// Hears the answers until so many steps are done, or the child has ended.
+    /// Hears the replies until so many steps are done, or the child has ended.
     pub(crate) fn hear(&mut self, account: &mut Account, steps: usize) {
         let mut done = 0;
         while done < steps {
-            match self.answers.recv_timeout(HANG) {
-                Ok(Answer::Done) => done += 1,
-                Ok(answer) => account.note(answer),
+            match self.replies.recv_timeout(HANG) {
+                Ok(Reply::Done) => done += 1,
+                Ok(reply) => account.note(reply),
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => panic!("the child hangs after {done} steps"),
             }

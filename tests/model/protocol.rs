@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use support::Answer;
 
 /// Rows that are accepted or refused together: one, or a group.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,11 +56,11 @@ pub(crate) enum Request {
 
 /// Of a unit its first id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) enum Answer {
+pub(crate) enum Reply {
     Accepted(i64),
     Refused(i64),
-    /// What a receipt says: nothing, or the kind of its error.
-    Told(i64, Option<String>),
+    /// What a receipt says.
+    Told(i64, Answer),
     /// The receipt was dropped.
     Dropped(i64),
     /// A flush by a thread that succeeded.
@@ -69,7 +70,7 @@ pub(crate) enum Answer {
     /// A dead letter.
     Letter {
         id: i64,
-        kind: String,
+        answer: Answer,
     },
     /// A step is done.
     Done,

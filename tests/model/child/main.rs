@@ -14,10 +14,10 @@ use std::thread;
 use forebay::{Config, DeadLetter, Producer, Receipt, Result, SqliteSink, Value, WriteBuffer};
 use parking_lot::Mutex;
 use serde::Serialize;
-use support::Surrounded;
+use support::{Answer, Surrounded};
 
 use faults::Faulty;
-use protocol::{Answer, Counts, Request, Step, Unit};
+use protocol::{Counts, Reply, Request, Step, Unit};
 
 /// A row of the table.
 #[derive(Serialize)]
@@ -56,7 +56,7 @@ fn main() {
                 report.leftovers.iter().for_each(tell_letter);
                 drop(senders);
                 workers.into_iter().for_each(|worker| worker.join().unwrap());
-                return answer(&Answer::Closed(counts(&buffer)));
+                return reply(&Reply::Closed(counts(&buffer)));
             }
         }
     }
@@ -75,8 +75,8 @@ fn counts(buffer: &WriteBuffer) -> Counts {
 }
 
 /// In one piece, which is in the pipe when this returns: whatever becomes of this process, it will be read.
-fn answer(answer: &Answer) {
-    let line = serde_json::to_string(answer).unwrap() + "\n";
+fn reply(reply: &Reply) {
+    let line = serde_json::to_string(reply).unwrap() + "\n";
     let mut out = std::io::stdout().lock();
     out.write_all(line.as_bytes()).unwrap();
     out.flush().unwrap();
@@ -84,11 +84,11 @@ fn answer(answer: &Answer) {
 
 fn tell_letter(letter: &DeadLetter) {
     let Value::Integer(id) = letter.fields[0].1 else { panic!("the first value is no integer") };
-    answer(&Answer::Letter { id, kind: format!("{:?}", letter.error.kind()) });
+    reply(&Reply::Letter { id, answer: Answer::of(&Err::<(), _>(letter.error.clone())) });
 }
 
 fn tell(id: i64, told: Result<()>) {
-    answer(&Answer::Told(id, told.err().map(|error| format!("{:?}", error.kind()))));
+    reply(&Reply::Told(id, Answer::of(&told)));
 }
 
 impl Worker {
@@ -102,7 +102,7 @@ impl Worker {
     fn run(mut self, steps: &Receiver<Step>) {
         for step in steps {
             self.act(&step);
-            answer(&Answer::Done);
+            reply(&Reply::Done);
         }
         for (id, receipt) in self.receipts {
             tell(id, receipt.wait());
@@ -133,12 +133,12 @@ impl Worker {
             Step::Drop => {
                 if let Some((id, receipt)) = self.receipts.pop_front() {
                     drop(receipt);
-                    answer(&Answer::Dropped(id));
+                    reply(&Reply::Dropped(id));
                 }
             }
             Step::Flush => {
                 if self.buffer.flush().is_ok() {
-                    answer(&Answer::Flushed { thread: self.number });
+                    reply(&Reply::Flushed { thread: self.number });
                 }
             }
         }
@@ -159,7 +159,7 @@ impl Worker {
 
     fn accepted<T>(&self, unit: &Unit, accepted: Result<T>) -> Option<T> {
         let id = unit.ids[0];
-        answer(&if accepted.is_ok() { Answer::Accepted(id) } else { Answer::Refused(id) });
+        reply(&if accepted.is_ok() { Reply::Accepted(id) } else { Reply::Refused(id) });
         accepted.ok()
     }
 }
