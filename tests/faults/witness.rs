@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use forebay::WriteBuffer;
 use rusqlite::Connection;
-use support::{Answer, Kind, Seen, Told};
+use support::{Answer, Kind, Seen, Told, adds_up};
 
 /// The longest that the process may say nothing: its receipts take no longer than 10 s, and each is said.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -128,7 +128,8 @@ impl Story {
         if let Some((_, stats, _)) = self.closed()
             && !stats.is_null()
         {
-            seen.rows = adds_up(stats);
+            assert!(adds_up(stats), "{stats}");
+            seen.rows = stats["accepted"].as_u64().expect("a counter");
             seen.lost += self.pushed_and_gone(&there);
         }
         seen
@@ -191,15 +192,6 @@ fn write_one(database: &Path, id: i64) {
     let landed = buffer.table("landed").insert().producer().expect("its table is there");
     landed.write(&(id, ())).expect("a later row is written");
     buffer.close().expect("it closes");
-}
-
-/// All accepted rows have been decided. Returns how many these are.
-fn adds_up(stats: &serde_json::Value) -> u64 {
-    let count = |name: &str| stats[name].as_u64().expect("a counter");
-    let decided = ["committed", "superseded", "rejected", "unknown", "unwritten"].map(count);
-    assert_eq!(decided.iter().sum::<u64>(), count("accepted"), "{stats}");
-    assert_eq!(count("pending"), 0, "{stats}");
-    count("accepted")
 }
 
 /// What is in the database: how often each id is in each table.

@@ -9,7 +9,6 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use forebay::Stats;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
@@ -211,8 +210,14 @@ impl Seen {
 
 /// Whether every accepted row has been decided and counted, as it must be once the buffer has ended; by the sum, and by
 /// what the buffer itself has found.
-pub fn adds_up(stats: &Stats) -> bool {
-    let decided =
-        stats.committed + stats.superseded + stats.rejected + stats.unknown + stats.unwritten;
-    stats.accepted == decided && stats.pending == 0 && stats.unaccounted == 0
+///
+/// # Panics
+///
+/// When these are not a buffer's counters: `forebay::Stats`, or the JSON of it.
+pub fn adds_up(stats: &impl Serialize) -> bool {
+    let stats = serde_json::to_value(stats).expect("counters have no keys but strings");
+    let count = |name: &str| stats[name].as_u64().expect("a counter");
+    let decided = ["committed", "superseded", "rejected", "unknown", "unwritten"].map(count);
+    count("accepted") == decided.iter().sum::<u64>()
+        && [count("pending"), count("unaccounted")] == [0; 2]
 }
