@@ -32,12 +32,12 @@ pub(crate) struct Pushed {
 
 /// Eight threads and two tasks that push into a table of one column, in every way there is, until the buffer accepts
 /// nothing or they are told to stop.
-pub(crate) struct Load {
+pub(crate) struct Crowd {
     pushers: Vec<BoxFuture<'static, Pushed>>,
     stop: Arc<AtomicBool>,
 }
 
-impl Load {
+impl Crowd {
     /// How many threads wait for room when there is none.
     pub(crate) const BLOCKING: u64 = 5;
 

@@ -11,7 +11,7 @@ use forebay::{
 use support::{Gate, Seen, Trial, adds_up, smallest};
 use tempfile::TempDir;
 
-use crate::claims::{Claim, Load, RUNTIME, add_letters, letters_in, settle, wait_until, written};
+use crate::claims::{Claim, Crowd, RUNTIME, add_letters, letters_in, settle, wait_until, written};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -84,7 +84,7 @@ struct Scene {
     folder: TempDir,
     claims: Vec<Claim>,
     waiting: Vec<JoinHandle<Vec<Claim>>>,
-    load: Option<Load>,
+    crowd: Option<Crowd>,
 }
 
 impl Scene {
@@ -116,7 +116,7 @@ impl Scene {
         gate.set_table(TableInfo::new("landed").column("id"));
         let buffer = WriteBuffer::with_sink(gate.sink(), config).unwrap();
         let (claims, waiting) = (Vec::new(), Vec::new());
-        let mut scene = Self { doing, way, gate, folder, claims, waiting, load: None };
+        let mut scene = Self { doing, way, gate, folder, claims, waiting, crowd: None };
         scene.begin(&buffer);
         (scene, buffer)
     }
@@ -132,13 +132,13 @@ impl Scene {
                 buffer.flush().unwrap();
             }
             Doing::Load => {
-                self.begin_load(rows);
+                self.begin_crowd(rows);
                 wait_until(|| buffer.stats().accepted > 100);
             }
             Doing::BackPressure => {
-                self.begin_load(rows);
+                self.begin_crowd(rows);
                 self.gate.await_arrival();
-                wait_until(|| buffer.stats().full >= Load::BLOCKING);
+                wait_until(|| buffer.stats().full >= Crowd::BLOCKING);
             }
             Doing::Paused => {
                 let error = Error::new(ErrorKind::Unavailable, "the disk is full");
@@ -179,10 +179,10 @@ impl Scene {
         self.waiting.push(thread::spawn(move || receipts.into_iter().map(wait).collect()));
     }
 
-    fn begin_load(&mut self, rows: Producer) {
+    fn begin_crowd(&mut self, rows: Producer) {
         let way = self.way;
         // A drop in its own way, for one of these may be the last.
-        self.load = Some(Load::begin(&rows, move |rows| match way.is_drop() {
+        self.crowd = Some(Crowd::begin(&rows, move |rows| match way.is_drop() {
             true => way.let_go(rows),
             false => drop(rows),
         }));
@@ -194,7 +194,7 @@ impl Scene {
         let watched = buffer.clone();
         if way.is_drop() {
             drop(watched);
-            self.load.iter().for_each(Load::stop);
+            self.crowd.iter().for_each(Crowd::stop);
             if doing == Doing::BackPressure {
                 gate.open_up();
             }
@@ -231,8 +231,8 @@ impl Scene {
         self.gate.open_up();
         let mut claims = self.claims;
         claims.extend(self.waiting.into_iter().flat_map(|waiting| waiting.join().unwrap()));
-        if let Some(load) = self.load {
-            for pushed in load.join() {
+        if let Some(crowd) = self.crowd {
+            for pushed in crowd.join() {
                 let ended = pushed.ended.map(|error| error.kind());
                 assert!(matches!(ended, None | Some(ErrorKind::Closed)), "{ended:?}");
                 claims.extend(pushed.claims);

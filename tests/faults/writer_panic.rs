@@ -12,7 +12,7 @@ use forebay::{
 use rusqlite::Connection;
 use support::{Around, Scratch, Seen, Surrounded, Trial, adds_up};
 
-use crate::claims::{Claim, Letters, Load, Pushed, add_letters, settle, wait_until};
+use crate::claims::{Claim, Crowd, Letters, Pushed, add_letters, settle, wait_until};
 
 /// Where the sink panics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +155,7 @@ fn round(place: Place) -> Seen {
         .open()
         .unwrap();
     let rows = buffer.table("landed").insert().producer().unwrap();
-    let load = Load::begin(&rows, drop);
+    let crowd = Crowd::begin(&rows, drop);
     wait_until(|| batches.load(Ordering::Relaxed) >= AFTER);
     match place {
         Place::Describe => {
@@ -170,9 +170,9 @@ fn round(place: Place) -> Seen {
     }
     if place.is_harmless() {
         wait_until(|| buffer.stats().accepted > 500 && buffer.stats().rejected >= 4);
-        load.stop();
+        crowd.stop();
     }
-    let pushed = load.join();
+    let pushed = crowd.join();
     end(place, &scratch, &buffer, pushed, &letters)
 }
 
