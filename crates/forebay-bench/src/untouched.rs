@@ -44,7 +44,7 @@ pub struct Untouched {
 }
 
 /// What shows that a file was written to: when, and its length.
-type State = (SystemTime, u64);
+pub type State = (SystemTime, u64);
 
 /// How a database is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,9 +134,7 @@ impl Untouched {
     ///
     /// When SQLite refuses that.
     pub fn bound(&mut self, until: Option<Instant>, stop: &Stop) -> rusqlite::Result<()> {
-        let stop = stop.clone();
-        let is_due = move || until.is_some_and(|until| Instant::now() >= until);
-        self.connection.progress_handler(STEPS, Some(move || stop.is_stopped() || is_due()))
+        bound(&mut self.connection, until, stop)
     }
 
     /// How it is open.
@@ -203,7 +201,8 @@ fn first_bytes(path: &Path) -> io::Result<[u8; 20]> {
     Ok(first)
 }
 
-fn state(path: &Path) -> Option<State> {
+/// What shows that it was written to; `None` where it cannot be seen.
+pub fn state(path: &Path) -> Option<State> {
     let file = fs::metadata(path).ok()?;
     Some((file.modified().ok()?, file.len()))
 }
@@ -257,14 +256,23 @@ fn begin(
             connection.execute_batch("ROLLBACK")?;
         }
     }
-    interrupt(&mut connection, stop)?;
+    bound(&mut connection, None, stop)?;
     Ok(connection)
 }
 
-/// Has statements of a connection end when told to stop.
-pub(crate) fn interrupt(connection: &mut Connection, stop: &Stop) -> rusqlite::Result<()> {
+/// Has statements of a connection end at a moment, or when told to stop.
+///
+/// # Errors
+///
+/// When SQLite refuses that.
+pub fn bound(
+    connection: &mut Connection,
+    until: Option<Instant>,
+    stop: &Stop,
+) -> rusqlite::Result<()> {
     let stop = stop.clone();
-    connection.progress_handler(STEPS, Some(move || stop.is_stopped()))
+    let is_due = move || until.is_some_and(|until| Instant::now() >= until);
+    connection.progress_handler(STEPS, Some(move || stop.is_stopped() || is_due()))
 }
 
 fn is_locked(error: &rusqlite::Error) -> bool {

@@ -75,7 +75,7 @@ impl<'a> Copying<'a> {
 
     /// Has the copy be laid out as its source is, and made without a thought of crashes.
     fn prepare(&mut self, from: &Source) -> rusqlite::Result<()> {
-        untouched::interrupt(&mut self.to, self.stop)?;
+        untouched::bound(&mut self.to, None, self.stop)?;
         // What a schema says is run as it is: it may do nothing to other files.
         self.to.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
         for name in ["page_size", "auto_vacuum", "encoding"] {

@@ -1,13 +1,12 @@
 //! Who holds which lock: asked of the system, so that nobody has to wait for the asking.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use forebay_bench::Stop;
-use forebay_bench::untouched::beside;
+use forebay_bench::untouched::{State, beside, state};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 
 use super::file::Database;
@@ -48,7 +47,7 @@ pub(super) struct Locks {
 impl Locks {
     /// Asks for them. This process must not have the database open: to close a file drops the locks that the process has
     /// on it.
-    fn look(database: &Database) -> io::Result<Self> {
+    pub(super) fn look(database: &Database) -> io::Result<Self> {
         let file = File::open(&database.real)?;
         let excluder = writing(&file, &SHARED)?;
         let mut locks = Self { writer: excluder, excluder, ..Self::default() };
@@ -92,7 +91,8 @@ fn any(file: &File, bytes: &Bytes) -> io::Result<Option<Process>> {
     holder(file, bytes, FlockType::WriteLock)
 }
 
-/// Whose lock would be in the way of one of this type.
+/// Whose lock would be in the way of one of this type. The system has no number for a process of another container,
+/// and one below zero for a lock that belongs to an open file or to another machine.
 fn holder(
     file: &File,
     &Bytes(start, length): &Bytes,
@@ -100,7 +100,8 @@ fn holder(
 ) -> io::Result<Option<Process>> {
     let wanted = Flock { start, length, ..Flock::from(wanted) };
     let held = fcntl_getlk(file, &wanted)?;
-    Ok(held.map(|lock| Process(lock.pid.map(|id| id.as_raw_nonzero().get()))))
+    let number = |lock: Flock| lock.pid.map(|id| id.as_raw_pid()).filter(|id| *id > 0);
+    Ok(held.map(|lock| Process(number(lock))))
 }
 
 /// Looks at the locks, and when somebody is in the way of a writer again and again until nobody is, for a second at the
@@ -143,13 +144,9 @@ pub(super) fn watch(database: &Database, stop: &Stop) -> (Locks, Finding) {
     (locks, finding)
 }
 
-/// What shows that transactions end: when the files were written to, and their lengths.
-fn states(database: &Database) -> Vec<Option<(SystemTime, u64)>> {
-    let state = |path: PathBuf| {
-        let file = fs::metadata(path).ok()?;
-        Some((file.modified().ok()?, file.len()))
-    };
-    ["", "-wal"].map(|ending| state(beside(&database.real, ending))).into()
+/// What shows that transactions end.
+fn states(database: &Database) -> [Option<State>; 2] {
+    ["", "-wal"].map(|ending| state(&beside(&database.real, ending)))
 }
 
 /// Transactions that follow each other.
@@ -170,7 +167,7 @@ fn held(locks: &Locks, by: Process, time: Duration) -> Finding {
     let seconds = time.as_secs_f64();
     let end = match by.0 {
         Some(id) => format!("have it COMMIT or ROLLBACK, or end it: `kill {id}`"),
-        None => "have it COMMIT or ROLLBACK, or end it; outside of this container its number can be seen".to_owned(),
+        None => "have it COMMIT or ROLLBACK, or end it; outside of this container, or on the machine that it runs on, its number may be seen".to_owned(),
     };
     let told = |what| format!("locked: {by} {what}, at every look for {seconds:.1} s");
     if locks.excluder.is_some() {

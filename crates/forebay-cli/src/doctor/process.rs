@@ -5,14 +5,13 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A process, as far as it can be seen from here.
+/// A process; `None` is one whose number cannot be seen from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Process(pub(super) Option<i32>);
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The system has no number for one of another container.
-        let Some(id) = self.0.filter(|id| *id > 0) else {
+        let Some(id) = self.0 else {
             return f.write_str("a process that cannot be seen from here");
         };
         match fs::read_to_string(format!("/proc/{id}/comm")) {

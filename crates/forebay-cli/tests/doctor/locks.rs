@@ -1,6 +1,7 @@
 //! Am I still locked, and by whom: real locks, held by the process of the test.
 
-use std::process::id;
+use std::io::Read;
+use std::process::{Child, Command, Stdio, id};
 use std::sync::mpsc;
 use std::thread;
 
@@ -37,6 +38,44 @@ fn whoever_is_in_a_transaction_that_writes_is_named_with_how_to_end_it() {
         // Those who read are not kept from it.
         assert_eq!(found.of("integrity"), "ok: quick_check found nothing wrong");
     }
+}
+
+/// A process with a lock that belongs to an open file and to no process, on the byte of those who write.
+struct OpenFileLock(Child);
+
+impl OpenFileLock {
+    fn on(folder: &Folder) -> Self {
+        let program = "import fcntl, struct, sys
+file = open('app.db', 'r+b')
+fcntl.fcntl(file, 37, struct.pack('hhqqi0q', fcntl.F_WRLCK, 0, 0x40000001, 1, 0))
+print('held', flush=True)
+sys.stdin.read()";
+        let mut command = Command::new("python3");
+        command.args(["-c", program]).current_dir(folder.path(""));
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("this test needs python3");
+        let mut held = [0; 5];
+        child.stdout.take().unwrap().read_exact(&mut held).expect("the lock is held");
+        Self(child)
+    }
+}
+
+impl Drop for OpenFileLock {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_lock_that_belongs_to_no_process_is_told_of_without_a_number_to_kill() {
+    let folder = without_wal(ROWS);
+    let _lock = OpenFileLock::on(&folder);
+    let found = doctor(&folder, "app.db");
+    let lock = found.of("lock");
+    let told = "error: locked: a process that cannot be seen from here is in a transaction";
+    assert!(lock.starts_with(told), "{lock}");
+    assert!(!found.fix("lock").contains("kill"), "{found:#?}");
 }
 
 #[test]
@@ -95,6 +134,8 @@ fn a_writer_whose_transactions_end_is_not_called_a_lock_that_stays() {
         assert!(writer.join().unwrap() > 0);
         assert!(!found.of("lock").starts_with("error"), "{found:#?}");
         assert!(!found.of("lock").contains("locked"), "{found:#?}");
+        // Its journal comes and goes.
+        assert_eq!(found.all("journal"), [""; 0]);
     }
 }
 
