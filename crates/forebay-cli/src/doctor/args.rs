@@ -62,7 +62,8 @@ What is left alone:
 
 With --fix:
   What was done is told, then all is looked at once more; the exit code is that
-  of the second look. A damaged database is not touched.
+  of the second look. A damaged database is not touched, nor one that this user
+  may not write to. WAL is left off where another machine may share the files.
 
 The fields of --json:
   database                the path as it was given

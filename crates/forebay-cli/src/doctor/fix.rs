@@ -1,22 +1,24 @@
 //! `--fix`: what is safe to do, each told whether it was done.
 
 use std::fs;
-use std::time::Duration;
+use std::path::Path;
 
 use forebay::SqliteSink;
-use forebay::rusqlite::{self, Connection, ErrorCode, OpenFlags};
-use forebay_bench::untouched::beside;
+use forebay::rusqlite::{self, Connection, ErrorCode, MAIN_DB, OpenFlags};
+use forebay_bench::Stop;
+use forebay_bench::untouched::{beside, bound};
+use rustix::fs::{Access, access};
 
 use super::file::Database;
 use super::finding::{Finding, Level};
-use super::log;
+use super::{PATIENCE, log, place};
 use crate::words::count;
 
-/// How long a lock of another process is waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const MAY_NOT_WRITE: &str =
+    "this user may not write to it, or not to its folder or the files beside it";
 
 /// Does what is safe with a database that was looked at, and says what that was.
-pub(super) fn fix(database: &Database, findings: &[Finding]) -> Vec<String> {
+pub(super) fn fix(database: &Database, findings: &[Finding], stop: &Stop) -> Vec<String> {
     let is_wrong = |check: &str| {
         findings.iter().any(|finding| finding.check == check && finding.level == Level::Error)
     };
@@ -29,39 +31,62 @@ pub(super) fn fix(database: &Database, findings: &[Finding]) -> Vec<String> {
     if SqliteSink::network_filesystem(database.folder()).is_some() {
         return vec!["nothing was done: on a network filesystem WAL cannot work".to_owned()];
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(&database.real, flags).and_then(|connection| {
-        connection.busy_timeout(PATIENCE)?;
-        // The first statement has SQLite put in order what was left.
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
-        Ok(connection)
-    });
-    let connection = match connection {
+    // SQLite would open it for reading only, make -wal and -shm nevertheless, and leave them, as files of this user.
+    if !may_write(database) {
+        return vec![format!("nothing was done: {MAY_NOT_WRITE}")];
+    }
+    let had_log = beside(&database.real, "-wal").exists();
+    let connection = match open(database, stop) {
         Ok(connection) => connection,
         Err(error) => return vec![format!("nothing was done: {}", because(&error))],
     };
+    if connection.is_readonly(MAIN_DB).unwrap_or(true) {
+        return vec![format!("nothing was done: {MAY_NOT_WRITE}")];
+    }
     let mut changes = Vec::new();
     if findings.iter().any(|finding| finding.check == "journal") {
         changes.push("rolled back the transaction that a process had left in -journal".to_owned());
     }
     let left = |finding: &Finding| finding.check == "wal" && finding.level > Level::Ok;
-    if database.is_in_wal_mode() && findings.iter().any(left) {
+    if had_log && findings.iter().any(left) {
         changes.push("opened the log that a process had left, which puts it in order".to_owned());
     }
-    if !database.is_in_wal_mode() {
+    if !database.is_in_wal_mode() && place::may_be_shared(database.folder()) {
+        let why = "its filesystem may be shared with another machine, where WAL cannot work";
+        changes.push(format!("left WAL off: {why}"));
+    } else if !database.is_in_wal_mode() {
         changes.push(told("turn WAL on", "turned WAL on", turn_wal_on(&connection)));
     }
     let size = fs::metadata(beside(&database.real, "-wal")).map_or(0, |file| file.len());
     if log::is_large(size) {
         changes.push(told("cut the log", "copied the log back and cut it", cut(&connection)));
     }
-    // Tables that this connection has not used, too.
-    let optimized = connection.execute_batch("PRAGMA optimize=0x10002").map(|()| None);
+    // Of tables that this connection has not used, too, and with a limit to the rows that are read of each, for nobody else
+    // can write meanwhile.
+    let optimized = connection.execute_batch("PRAGMA optimize=0x10012").map(|()| None);
     changes.push(told("run PRAGMA optimize", "ran PRAGMA optimize", optimized));
     if let Err((_, error)) = connection.close() {
         changes.push(format!("could not close the database: {}", because(&error)));
     }
     changes
+}
+
+/// Whether this user may write to the database, to what is beside it, and to its folder.
+fn may_write(database: &Database) -> bool {
+    let files = ["", "-wal", "-shm", "-journal"].map(|ending| beside(&database.real, ending));
+    let may = |path: &Path, what| access(path, what).is_ok();
+    files.iter().filter(|file| file.exists()).all(|file| may(file, Access::WRITE_OK))
+        && may(database.folder(), Access::WRITE_OK | Access::EXEC_OK)
+}
+
+/// Opens it, which has SQLite put in order what was left.
+fn open(database: &Database, stop: &Stop) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&database.real, flags)?;
+    connection.busy_timeout(PATIENCE)?;
+    bound(&mut connection, None, stop)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    Ok(connection)
 }
 
 /// What became of one thing; `Ok(Some(why not))` where SQLite refused without an error.
@@ -95,9 +120,8 @@ fn because(error: &rusqlite::Error) -> String {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             format!("another process has it locked, for longer than {} s", PATIENCE.as_secs())
         }
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
-            "this user may not write to it, or not to its folder".to_owned()
-        }
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => MAY_NOT_WRITE.to_owned(),
+        Some(ErrorCode::OperationInterrupted) => "told to stop".to_owned(),
         _ => error.to_string(),
     }
 }

@@ -11,6 +11,7 @@ use forebay_bench::untouched::{Access, Unreadable, Untouched, beside};
 use super::file::Database;
 use super::finding::Finding;
 use super::locks::Locks;
+use super::place;
 use super::process::{self, Process};
 use super::shell::quoted;
 
@@ -24,7 +25,11 @@ pub(super) fn wal(
     let word = database.word();
     if !database.is_in_wal_mode() {
         let seen = "off: with a rollback journal nobody can commit while somebody reads, and who reads waits for who commits";
-        return Finding::warning(CHECK, seen, format!("`forebay doctor --fix {word}`"));
+        let fix = match place::may_be_shared(database.folder()) {
+            true => format!("on a local disk: `forebay doctor --fix {word}`"),
+            false => format!("`forebay doctor --fix {word}`"),
+        };
+        return Finding::warning(CHECK, seen, fix);
     }
     let put_in_order =
         format!("`forebay doctor --fix {word}` opens it once, which puts it in order");
@@ -72,12 +77,12 @@ pub(super) fn wal(
 }
 
 /// A journal that a process has left which died in the middle of a transaction.
-pub(super) fn journal(database: &Database, locks: &Locks) -> Option<Finding> {
+pub(super) fn journal(database: &Database) -> Option<Finding> {
     const CHECK: &str = "journal";
-    let mut first = [0];
-    let mut journal = File::open(beside(&database.real, "-journal")).ok()?;
-    // One that begins with a zero is done with, and one of a transaction that is under way is in use.
-    if journal.read(&mut first).ok()? == 0 || first == [0] || locks.writer.is_some() {
+    let journal = first_of_journal(database)?;
+    // One of a transaction that is under way is in use, and gone or another one when that ends.
+    let is_in_use = Locks::look(database).ok()?.writer.is_some();
+    if is_in_use || first_of_journal(database) != Some(journal) {
         return None;
     }
     let seen = "a process has died in the middle of a transaction, and left its journal (-journal): whoever opens the \
@@ -87,6 +92,14 @@ pub(super) fn journal(database: &Database, locks: &Locks) -> Option<Finding> {
         database.word()
     );
     Some(Finding::warning(CHECK, seen, fix))
+}
+
+/// How the journal begins, with a number that is another one in each transaction. One that begins with a zero is done with.
+fn first_of_journal(database: &Database) -> Option<[u8; 16]> {
+    let mut first = [0; 16];
+    let mut journal = File::open(beside(&database.real, "-journal")).ok()?;
+    journal.read_exact(&mut first).ok()?;
+    (first[0] != 0).then_some(first)
 }
 
 /// How large the log is, and who may keep it from being begun anew.
@@ -117,9 +130,9 @@ pub(super) fn size(database: &Database, locks: &Locks) -> Option<Finding> {
     Some(Finding::warning(CHECK, format!("the log is large: {seen}"), fix))
 }
 
-/// Whether a log is larger than a write buffer would let it be.
+/// Whether a log is larger than a write buffer would let it be: by one batch, or twice as large where reads overlap.
 pub(super) fn is_large(log: u64) -> bool {
-    log > Config::default().max_wal_bytes as u64
+    log > 2 * Config::default().max_wal_bytes as u64
 }
 
 /// Who has the database open.

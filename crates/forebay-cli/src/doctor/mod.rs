@@ -30,7 +30,7 @@ use file::Database;
 use finding::{Finding, Level};
 use report::Report;
 
-/// How long a lock is waited for that nobody seemed to hold.
+/// How long a lock is waited for: that nobody seemed to hold, and by `--fix`.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Looks at a database and tells what it has found.
@@ -46,7 +46,7 @@ pub fn run(args: &Doctor, screen: &Screen) -> Result<Exit> {
     let mut look = Look::at(&args.database, depth, &stop);
     let mut changes = Vec::new();
     if let (Some(database), true, false) = (&look.database, args.fix, stop.is_stopped()) {
-        changes = fix::fix(database, &look.findings);
+        changes = fix::fix(database, &look.findings, &stop);
         look = Look::at(&args.database, depth, &stop);
     }
     if stop.is_stopped() {
@@ -96,7 +96,7 @@ impl Look {
         let (locks, lock) = locks::watch(&database, stop);
         let mut findings = vec![database.finding(), lock, log::open(&database)];
         let mut rest = Vec::from_iter(log::size(&database, &locks));
-        rest.extend(log::journal(&database, &locks));
+        rest.extend(log::journal(&database));
         rest.push(log::busy_timeout());
         rest.extend(place::filesystem_findings(&database));
         rest.extend(place::permissions(&database));

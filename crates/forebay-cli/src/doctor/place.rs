@@ -66,12 +66,27 @@ pub(super) fn filesystem_findings(database: &Database) -> Vec<Finding> {
         let seen = format!("{name}, nearly full: {room} left");
         let fix = "make room, or move the database: when the disk is full nothing is committed";
         findings.push(Finding::warning(FILESYSTEM, seen, fix));
-    } else if let Some((_, what, fix)) = KINDS.iter().find(|(kind, ..)| name.starts_with(kind)) {
-        findings.push(Finding::note(FILESYSTEM, format!("{name}, {what}; {room} left"), *fix));
+    } else if let Some((what, fix)) = known(&name) {
+        findings.push(Finding::note(FILESYSTEM, format!("{name}, {what}; {room} left"), fix));
     } else if findings.is_empty() {
         findings.push(Finding::ok(FILESYSTEM, format!("{name}; {room} left")));
     }
     findings
+}
+
+/// What is to be known of filesystems of this name, and what to do.
+fn known(name: &str) -> Option<(&'static str, &'static str)> {
+    let (_, what, fix) = KINDS.iter().find(|(kind, ..)| name.starts_with(kind))?;
+    Some((what, fix))
+}
+
+/// Whether the folder is, or may be, shared with another machine, where WAL does not work.
+pub(super) fn may_be_shared(folder: &Path) -> bool {
+    SqliteSink::network_filesystem(folder).is_some() || is_shared(&filesystem(folder))
+}
+
+fn is_shared(name: &str) -> bool {
+    known(name).is_some_and(|(what, _)| what == SHARED)
 }
 
 /// What this user may do, and what everybody may.
@@ -150,4 +165,19 @@ fn all_may_enter(database: &Database) -> bool {
 /// The mode and owner of a file.
 fn told(file: &Metadata) -> String {
     format!("mode {:03o}, user {}", file.mode() & 0o777, file.uid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wal_is_left_off_where_another_machine_may_have_the_file_too() {
+        for name in ["virtiofs", "vboxsf", "fuse.sshfs"] {
+            assert!(is_shared(name), "{name}");
+        }
+        for name in ["ext4", "tmpfs", "overlay", "unknown"] {
+            assert!(!is_shared(name), "{name}");
+        }
+    }
 }

@@ -67,7 +67,7 @@ fn a_large_log_is_cut_unless_somebody_reads() {
     let (reader, writer) = (folder.connection(), folder.connection());
     reader.execute_batch("BEGIN; SELECT * FROM t LIMIT 1").unwrap();
     let large = "PRAGMA wal_autocheckpoint=0; CREATE TABLE large(b BLOB);
-        WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 50)
+        WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 90)
         INSERT INTO large SELECT zeroblob(1024 * 1024) FROM c;";
     writer.execute_batch(large).unwrap();
     let found = doctor(&folder, "app.db --fix");
@@ -80,7 +80,21 @@ fn a_large_log_is_cut_unless_somebody_reads() {
     let found = doctor(&folder, "app.db --fix");
     assert_eq!(found.changes()[0], "copied the log back and cut it");
     assert_eq!(level(&found, "wal_size"), "ok");
-    assert_eq!(writer.query_row("SELECT count(*) FROM large", [], |row| row.get(0)), Ok(50));
+    assert_eq!(writer.query_row("SELECT count(*) FROM large", [], |row| row.get(0)), Ok(90));
+}
+
+#[test]
+fn statistics_are_made_of_some_rows_and_not_of_all() {
+    // The first of the index are all different; of all rows, four are equal.
+    let schema = "CREATE TABLE t(id INTEGER PRIMARY KEY, v INTEGER); CREATE INDEX by_v ON t(v);
+        WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE i < 20000)
+        INSERT INTO t SELECT i, min(i, 5000) FROM c;";
+    let folder = Folder::with(schema);
+    doctor(&folder, "app.db --fix");
+    let equal = "SELECT substr(stat, instr(stat, ' ') + 1) FROM sqlite_stat1";
+    assert_eq!(folder.rows(equal), ["'1'"]);
+    folder.connection().execute_batch("ANALYZE").unwrap();
+    assert_eq!(folder.rows(equal), ["'4'"], "where all are read");
 }
 
 #[test]

@@ -99,13 +99,17 @@ mod needs_root {
 
     /// Runs it as a user who is not root, on the folder's database.
     fn doctor_as_nobody(folder: &Folder) -> Found {
+        run_as_nobody(folder, &["app.db"])
+    }
+
+    fn run_as_nobody(folder: &Folder, arguments: &[&str]) -> Found {
         // The command may lie where that user cannot go.
         let own = tempfile::tempdir().unwrap();
         fs::set_permissions(own.path(), Permissions::from_mode(0o755)).unwrap();
         let program = own.path().join("forebay");
         fs::copy(cargo_bin!("forebay"), &program).unwrap();
         let mut command = Command::new(&program);
-        command.args(["doctor", "--json", "app.db"]).current_dir(folder.path(""));
+        command.args(["doctor", "--json"]).args(arguments).current_dir(folder.path(""));
         let output = command.uid(NOBODY).gid(NOBODY).output();
         Found(Ran::from(output.unwrap_or_else(|error| panic!("{WHY}: {error}"))).summary())
     }
@@ -187,6 +191,19 @@ mod needs_root {
             found.of("open").ends_with("those of other users do not show theirs"),
             "{found:#?}"
         );
+    }
+
+    #[test]
+    fn a_user_who_may_not_write_leaves_no_file_of_their_own_beside_the_database() {
+        for folder in [Folder::with(ROWS), without_wal(ROWS)] {
+            chmod(&folder, "", 0o777);
+            chmod(&folder, "app.db", 0o644);
+            let found = run_as_nobody(&folder, &["app.db", "--fix"]);
+            let told = found.changes();
+            assert!(told.len() == 1 && told[0].starts_with("nothing was done: this user may not"));
+            let left = fs::read_dir(folder.path("")).unwrap().map(|file| file.unwrap().file_name());
+            assert_eq!(left.collect::<Vec<_>>(), ["app.db"]);
+        }
     }
 
     #[test]
