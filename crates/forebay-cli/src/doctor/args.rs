@@ -58,7 +58,8 @@ What is left alone:
   has the database open, SQLite makes two files beside it and removes them again;
   where others have it open, they have one more reader. With a rollback journal,
   whoever commits waits while a check reads, for 2 seconds at the most, with
-  --full longer. --fix never runs VACUUM, and never changes permissions.
+  --full longer, or gets `database is locked` if its busy_timeout is shorter.
+  --fix never runs VACUUM, and never changes permissions.
 
 With --fix:
   What was done is told, then all is looked at once more; the exit code is that

@@ -10,6 +10,7 @@ use rustix::fs::statvfs;
 
 use super::file::Database;
 use super::finding::Finding;
+use super::place::command_to_fix;
 use crate::words::{count, grouped, listed};
 
 /// How long a check of all rows may take that was not asked for.
@@ -82,12 +83,12 @@ pub(super) fn unread(check: &'static str, database: &Database, why: &Unreadable)
         Unreadable::BrokenOff => Finding::note(
             check,
             "could not be looked at before the transaction in -journal is rolled back, which writes",
-            format!("`forebay doctor --fix {word}`"),
+            command_to_fix(database),
         ),
         Unreadable::LogAlone => Finding::note(
             check,
             "could not be looked at before -wal is put in order, which writes",
-            format!("`forebay doctor --fix {word}` when nobody has it open"),
+            format!("{} when nobody has it open", command_to_fix(database)),
         ),
         Unreadable::Changed => Finding::warning(
             check,
@@ -124,7 +125,7 @@ pub(super) fn unread(check: &'static str, database: &Database, why: &Unreadable)
 
 fn damaged(check: &'static str, seen: &str, database: &Database) -> Finding {
     let fix = format!(
-        "stop all that writes, copy the file and those beside it, and restore a backup; else save what can be read: `sqlite3 {} .recover | sqlite3 recovered.db`",
+        "stop all that writes, copy the file and those beside it, and restore a backup; else save what can be read with a sqlite3 shell of 3.51 or newer, for older ones may save nothing and not say so, and look at the rows before you trust them: `sqlite3 {} .recover | sqlite3 recovered.db`",
         database.word()
     );
     Finding::error(check, seen, fix)
@@ -267,7 +268,7 @@ fn tables(connection: &Connection, _: &Database, _: Depth) -> rusqlite::Result<O
                 format!("without a key, so that rows can be inserted and not upserted: {names}");
             let name = first.replace('"', "\"\"");
             let fix = format!(
-                "if rows of it are updated: `CREATE UNIQUE INDEX name ON \"{name}\"(column)`"
+                "if rows of it are updated, in SQL, with the columns that tell one row from another: `CREATE UNIQUE INDEX \"key of {name}\" ON \"{name}\"(COLUMN)`"
             );
             Finding::note(CHECK, seen, fix)
         }

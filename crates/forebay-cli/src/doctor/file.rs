@@ -2,12 +2,15 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use forebay::{SqliteSink, rusqlite};
 use forebay_bench::report::units::bytes;
+use rustix::process::geteuid;
 
 use super::finding::Finding;
+use super::place::told;
 use super::shell::quoted;
 use crate::failure::because;
 
@@ -125,22 +128,41 @@ impl Database {
         Finding::ok(CHECK, format!("a SQLite database, {size}, in pages of {page} bytes{link}"))
     }
 
-    /// Which SQLite wrote it last.
-    pub(super) fn writer(&self) -> Finding {
+    /// Other names of the same file. SQLite has -wal and -journal beside the name by which it was opened.
+    pub(super) fn other_names(&self) -> Option<Finding> {
+        let names = self.file.nlink();
+        let seen = format!(
+            "it has {names} names (hard links), and -wal and -journal go by name: those who open it by different ones damage it"
+        );
+        let (folder, word) = (quoted(self.folder()), quoted(&self.real));
+        let fix = format!("use one and remove the others: `find {folder} -samefile {word}`");
+        (names > 1).then(|| Finding::warning(CHECK, seen, fix))
+    }
+
+    /// Which SQLite wrote it last: where `--fix` has written to it since, before that.
+    pub(super) fn writer(&self, before: Option<&Self>) -> Finding {
         const CHECK: &str = "sqlite";
         let own = rusqlite::version();
-        let (Some(version), Some(name)) = (self.version(), self.version_name()) else {
-            let seen = "a version before 3.7.0 wrote it last, which does not say which it is";
+        let when = if before.is_some() { "before this --fix" } else { "last" };
+        let writer = before.unwrap_or(self);
+        let (Some(version), Some(name)) = (writer.version(), writer.version_name()) else {
+            let seen =
+                format!("a version before 3.7.0 wrote it {when}, which does not say which it is");
             return Finding::note(CHECK, seen, "use SQLite 3.51.3 or newer in all that writes");
         };
         if !has_wal_reset_bug(version) {
-            let seen = format!(
-                "{name} wrote its header last, this command has {own}; others that write cannot be seen"
-            );
+            let seen = match version == rusqlite::version_number() {
+                true => format!(
+                    "{name} wrote its header {when}, which may have been a --fix of this command; others that write cannot be seen"
+                ),
+                false => format!(
+                    "{name} wrote its header {when}, this command has {own}; others that write cannot be seen"
+                ),
+            };
             return Finding::ok(CHECK, seen);
         }
         let seen = format!(
-            "{name} wrote its header last, which in WAL mode can, rarely, lose what two connections write: \
+            "{name} wrote its header {when}, which in WAL mode can, rarely, lose what two connections write: \
              https://sqlite.org/wal.html#walresetbug (this command has {own})"
         );
         let fix = "use SQLite 3.51.3 or newer in all that writes to it";
@@ -164,6 +186,10 @@ fn is_link(name: &Path) -> bool {
 }
 
 fn unseen(name: &Path, error: &io::Error) -> Finding {
+    if let (io::ErrorKind::NotFound, Ok(to)) = (error.kind(), fs::read_link(name)) {
+        let seen = format!("it is a link to {}, which is not there", to.display());
+        return Finding::error(CHECK, seen, format!("check the link: `ls -l {}`", quoted(name)));
+    }
     let folder = match name.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -178,7 +204,13 @@ fn unseen(name: &Path, error: &io::Error) -> Finding {
         }
         _ => format!("check the path: `ls -l {}`", quoted(folder)),
     };
-    Finding::error(CHECK, because(error), fix)
+    let seen = match (error.kind(), fs::metadata(name)) {
+        (io::ErrorKind::PermissionDenied, Ok(file)) => {
+            format!("this user ({}) may not read it ({})", geteuid().as_raw(), told(&file))
+        }
+        _ => because(error),
+    };
+    Finding::error(CHECK, seen, fix)
 }
 
 /// What is said of a file that is beside a database, where the database is there.

@@ -1,13 +1,11 @@
 //! `--fix`: what is safe to do, each told whether it was done.
 
 use std::fs;
-use std::path::Path;
 
 use forebay::SqliteSink;
 use forebay::rusqlite::{self, Connection, ErrorCode, MAIN_DB, OpenFlags};
 use forebay_bench::Stop;
 use forebay_bench::untouched::{beside, bound};
-use rustix::fs::{Access, access};
 
 use super::file::Database;
 use super::finding::{Finding, Level};
@@ -32,8 +30,8 @@ pub(super) fn fix(database: &Database, findings: &[Finding], stop: &Stop) -> Vec
         return vec!["nothing was done: on a network filesystem WAL cannot work".to_owned()];
     }
     // SQLite would open it for reading only, make -wal and -shm nevertheless, and leave them, as files of this user.
-    if !may_write(database) {
-        return vec![format!("nothing was done: {MAY_NOT_WRITE}")];
+    if let Some(path) = place::unwritable(database) {
+        return vec![format!("nothing was done: this user may not write to {}", path.display())];
     }
     let had_log = beside(&database.real, "-wal").exists();
     let connection = match open(database, stop) {
@@ -64,19 +62,15 @@ pub(super) fn fix(database: &Database, findings: &[Finding], stop: &Stop) -> Vec
     // Of tables that this connection has not used, too, and with a limit to the rows that are read of each, for nobody else
     // can write meanwhile.
     let optimized = connection.execute_batch("PRAGMA optimize=0x10012").map(|()| None);
-    changes.push(told("run PRAGMA optimize", "ran PRAGMA optimize", optimized));
+    changes.push(told(
+        "run PRAGMA optimize",
+        "ran PRAGMA optimize, which keeps statistics for queries in sqlite_stat1",
+        optimized,
+    ));
     if let Err((_, error)) = connection.close() {
         changes.push(format!("could not close the database: {}", because(&error)));
     }
     changes
-}
-
-/// Whether this user may write to the database, to what is beside it, and to its folder.
-fn may_write(database: &Database) -> bool {
-    let files = ["", "-wal", "-shm", "-journal"].map(|ending| beside(&database.real, ending));
-    let may = |path: &Path, what| access(path, what).is_ok();
-    files.iter().filter(|file| file.exists()).all(|file| may(file, Access::WRITE_OK))
-        && may(database.folder(), Access::WRITE_OK | Access::EXEC_OK)
 }
 
 /// Opens it, which has SQLite put in order what was left.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use forebay_bench::Stop;
 use forebay_bench::untouched::{State, beside, state};
-use rustix::process::{Flock, FlockType, fcntl_getlk};
+use rustix::process::{Flock, FlockType, Pid, fcntl_getlk};
 
 use super::file::Database;
 use super::finding::Finding;
@@ -18,6 +18,8 @@ const CHECK: &str = "lock";
 /// How long a lock is looked at that somebody holds.
 const TIME: Duration = Duration::from_secs(1);
 const STEP: Duration = Duration::from_millis(10);
+const END_READ: &str =
+    "COMMIT, ROLLBACK, or finish its SELECT (one that is not read to its end holds the lock too)";
 
 /// The bytes of the database file that SQLite locks: <https://sqlite.org/fileformat2.html#the_lock_byte_page>.
 const PENDING: Bytes = Bytes(0x4000_0000, 1);
@@ -38,6 +40,8 @@ pub(super) struct Locks {
     pub(super) writer: Option<Process>,
     /// Who keeps everybody else out, also those who read.
     pub(super) excluder: Option<Process>,
+    /// Who reads, and keeps somebody else from committing who has begun to, without WAL.
+    pub(super) in_commits_way: Option<Process>,
     /// Who is in a transaction that reads, one of each of SQLite's five locks for that.
     pub(super) readers: Vec<Process>,
     /// Whether somebody has the log open; `None` where that is not known.
@@ -55,7 +59,11 @@ impl Locks {
             locks.writer = locks.writer.or(writing(&file, &bytes)?);
         }
         if !database.is_in_wal_mode() {
-            locks.readers.extend(any(&file, &SHARED)?.filter(|_| excluder.is_none()));
+            let reader = any(&file, &SHARED)?.filter(|_| excluder.is_none());
+            let commits = writing(&file, &PENDING)?;
+            // The system names one of those who read, which may be the one who commits.
+            locks.in_commits_way = reader.filter(|reader| commits.is_some_and(|it| it != *reader));
+            locks.readers.extend(reader);
             return Ok(locks);
         }
         locks.log_is_open = Some(false);
@@ -100,7 +108,7 @@ fn holder(
 ) -> io::Result<Option<Process>> {
     let wanted = Flock { start, length, ..Flock::from(wanted) };
     let held = fcntl_getlk(file, &wanted)?;
-    let number = |lock: Flock| lock.pid.map(|id| id.as_raw_pid()).filter(|id| *id > 0);
+    let number = |lock: Flock| lock.pid.map(Pid::as_raw_pid).filter(|id| *id > 0);
     Ok(held.map(|lock| Process(number(lock))))
 }
 
@@ -109,7 +117,7 @@ fn holder(
 pub(super) fn watch(database: &Database, stop: &Stop) -> (Locks, Finding) {
     let begun = Instant::now();
     let before = states(database);
-    let locks = match Locks::look(database) {
+    let mut locks = match Locks::look(database) {
         Ok(locks) => locks,
         Err(error) => {
             let seen = format!("who holds a lock cannot be seen: {}", because(&error));
@@ -132,6 +140,7 @@ pub(super) fn watch(database: &Database, stop: &Stop) -> (Locks, Finding) {
             );
             return (now, Finding::ok(CHECK, told));
         };
+        locks.in_commits_way = locks.in_commits_way.filter(|it| now.in_commits_way == Some(*it));
         if !seen.contains(&next) {
             seen.push(next);
         }
@@ -164,19 +173,21 @@ fn busy(locks: &Locks, seen: &[Process], time: Duration) -> Finding {
 
 /// One transaction that was there whenever it was looked at.
 fn held(locks: &Locks, by: Process, time: Duration) -> Finding {
-    let seconds = time.as_secs_f64();
-    let end = match by.0 {
-        Some(id) => format!("have it COMMIT or ROLLBACK, or end it: `kill {id}`"),
-        None => "have it COMMIT or ROLLBACK, or end it; outside of this container, or on the machine that it runs on, its number may be seen".to_owned(),
+    let told = |what: &str| {
+        let seconds = time.as_secs_f64();
+        format!("locked: {by} {what}, at every look for {seconds:.1} s")
     };
-    let told = |what| format!("locked: {by} {what}, at every look for {seconds:.1} s");
     if locks.excluder.is_some() {
         let what = "keeps everybody out (`BEGIN EXCLUSIVE`, or `PRAGMA locking_mode=EXCLUSIVE`)";
-        Finding::error(CHECK, told(what), end)
+        Finding::error(CHECK, told(what), by.end("COMMIT, ROLLBACK, or close the connection"))
+    } else if let Some(reader) = locks.in_commits_way {
+        let what = format!("is committing, and waits for {reader}, which reads");
+        Finding::error(CHECK, told(&what), reader.end(END_READ))
     } else if locks.writer.is_some() {
-        Finding::error(CHECK, told("is in a transaction that writes"), end)
+        let what = "is in a transaction that writes";
+        Finding::error(CHECK, told(what), by.end("COMMIT or ROLLBACK"))
     } else {
         let what = "is in a transaction that reads, and without WAL nobody can commit meanwhile";
-        Finding::warning(CHECK, told(what), end)
+        Finding::error(CHECK, told(what), by.end(END_READ))
     }
 }

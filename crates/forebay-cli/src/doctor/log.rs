@@ -22,17 +22,16 @@ pub(super) fn wal(
     opened: Result<&Untouched, &Unreadable>,
 ) -> Finding {
     const CHECK: &str = "wal";
-    let word = database.word();
+    let command = place::command_to_fix(database);
     if !database.is_in_wal_mode() {
         let seen = "off: with a rollback journal nobody can commit while somebody reads, and who reads waits for who commits";
         let fix = match place::may_be_shared(database.folder()) {
-            true => format!("on a local disk: `forebay doctor --fix {word}`"),
-            false => format!("`forebay doctor --fix {word}`"),
+            true => format!("on a local disk: {command}"),
+            false => command,
         };
         return Finding::warning(CHECK, seen, fix);
     }
-    let put_in_order =
-        format!("`forebay doctor --fix {word}` opens it once, which puts it in order");
+    let put_in_order = format!("{command} opens it once, which puts it in order");
     match opened.map(Untouched::access) {
         Ok(Access::Write) => Finding::ok(
             CHECK,
@@ -87,10 +86,8 @@ pub(super) fn journal(database: &Database) -> Option<Finding> {
     }
     let seen = "a process has died in the middle of a transaction, and left its journal (-journal): whoever opens the \
                 database next rolls that back";
-    let fix = format!(
-        "`forebay doctor --fix {}` opens it once; never remove the journal",
-        database.word()
-    );
+    let fix =
+        format!("{} opens it once; never remove the journal", place::command_to_fix(database));
     Some(Finding::warning(CHECK, seen, fix))
 }
 
@@ -120,7 +117,7 @@ pub(super) fn size(database: &Database, locks: &Locks) -> Option<Finding> {
     if !is_large(log) {
         return Some(Finding::ok(CHECK, seen));
     }
-    let cut = format!("`forebay doctor --fix {}`", database.word());
+    let cut = place::command_to_fix(database);
     let fix = match readers.is_empty() {
         true => format!("{cut} copies it back and cuts it; its file does not shrink by itself"),
         false => format!(
@@ -166,6 +163,6 @@ pub(super) fn busy_timeout() -> Finding {
     Finding::note(
         "busy_timeout",
         "cannot be seen from outside, for each connection has its own; SQLite's default is 0, `database is locked` at once, Python's 5 s",
-        "`PRAGMA busy_timeout=5000` after each open, and `BEGIN IMMEDIATE` before a write: only that waits for it",
+        "`PRAGMA busy_timeout=5000` after each open, and `BEGIN IMMEDIATE` where a transaction reads before it writes: one without it fails at once when somebody has written in between",
     )
 }

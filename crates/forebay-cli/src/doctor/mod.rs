@@ -43,11 +43,11 @@ pub fn run(args: &Doctor, screen: &Screen) -> Result<Exit> {
     let stopper = stop.clone();
     let signalled = signals::heed(move || stopper.stop())?;
     let depth = if args.full { Depth::Full } else { Depth::Quick };
-    let mut look = Look::at(&args.database, depth, &stop);
+    let mut look = Look::at(&args.database, None, depth, &stop);
     let mut changes = Vec::new();
     if let (Some(database), true, false) = (&look.database, args.fix, stop.is_stopped()) {
         changes = fix::fix(database, &look.findings, &stop);
-        look = Look::at(&args.database, depth, &stop);
+        look = Look::at(&args.database, Some(database), depth, &stop);
     }
     if stop.is_stopped() {
         for change in changes {
@@ -87,20 +87,22 @@ struct Look {
 
 impl Look {
     /// Looks at everything. What is asked of the system comes first: files that are closed while SQLite has them open would
-    /// take its locks with them.
-    fn at(name: &Path, depth: Depth, stop: &Stop) -> Self {
+    /// take its locks with them. `before` is the database as it was before `--fix`.
+    fn at(name: &Path, before: Option<&Database>, depth: Depth, stop: &Stop) -> Self {
         let database = match Database::find(name) {
             Ok(database) => database,
             Err(finding) => return Self { database: None, findings: vec![finding] },
         };
         let (locks, lock) = locks::watch(&database, stop);
-        let mut findings = vec![database.finding(), lock, log::open(&database)];
+        let mut findings = vec![database.finding()];
+        findings.extend(database.other_names());
+        findings.extend([lock, log::open(&database)]);
         let mut rest = Vec::from_iter(log::size(&database, &locks));
         rest.extend(log::journal(&database));
         rest.push(log::busy_timeout());
         rest.extend(place::filesystem_findings(&database));
         rest.extend(place::permissions(&database));
-        rest.push(database.writer());
+        rest.push(database.writer(before));
         let patience = if locks.excluder.is_some() { Duration::ZERO } else { PATIENCE };
         // This may make files beside the database, which are no finding.
         let opened = Untouched::open(name, patience, stop);

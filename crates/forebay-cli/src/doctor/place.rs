@@ -2,13 +2,14 @@
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use forebay::SqliteSink;
 use forebay_bench::host::filesystem;
 use forebay_bench::report::units::bytes;
 use forebay_bench::untouched::beside;
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
+use rustix::process::geteuid;
 
 use super::file::Database;
 use super::finding::Finding;
@@ -85,6 +86,29 @@ pub(super) fn may_be_shared(folder: &Path) -> bool {
     SqliteSink::network_filesystem(folder).is_some() || is_shared(&filesystem(folder))
 }
 
+/// The first of its files, or its folder, that this user may not write to.
+pub(super) fn unwritable(database: &Database) -> Option<PathBuf> {
+    let cannot = |path: &Path, what| path.exists() && access(path, what).is_err();
+    let file = ["", "-wal", "-shm", "-journal"]
+        .into_iter()
+        .find(|ending| cannot(&beside(&database.real, ending), Access::WRITE_OK));
+    let folder = database.folder();
+    let no_files = cannot(folder, Access::WRITE_OK | Access::EXEC_OK);
+    file.map(|ending| beside(&database.shown, ending)).or(no_files.then(|| folder.to_owned()))
+}
+
+/// The command that mends it, with who has to run it.
+pub(super) fn command_to_fix(database: &Database) -> String {
+    let command = format!("forebay doctor --fix {}", database.word());
+    let owner = database.file.uid();
+    match unwritable(database) {
+        Some(_) if !geteuid().is_root() && geteuid().as_raw() != owner => {
+            format!("as user {owner}: `sudo -u '#{owner}' {command}`")
+        }
+        _ => format!("`{command}`"),
+    }
+}
+
 fn is_shared(name: &str) -> bool {
     known(name).is_some_and(|(what, _)| what == SHARED)
 }
@@ -100,7 +124,13 @@ pub(super) fn permissions(database: &Database) -> Vec<Finding> {
         let (name, word) = (shown.display(), quoted(&shown));
         if let Some(cannot) = denied(&path) {
             let seen = format!("this user may not {cannot} {name} ({})", told(&file));
-            let fix = format!("run as its owner, or `chmod u+rw {word}` as them");
+            let (user, may_owner) = (file.uid(), file.mode() & 0o600 == 0o600);
+            let fix = match may_owner && geteuid().as_raw() != user {
+                true => format!(
+                    "run as user {user} (`sudo -u '#{user}'`), or give the file and its folder a group that both are in, with g+rw"
+                ),
+                false => format!("run as its owner, or `chmod u+rw {word}` as them"),
+            };
             findings.push(Finding::error(PERMISSIONS, seen, fix));
         }
         if file.mode() & OTHERS_WRITE != 0 {
@@ -163,7 +193,7 @@ fn all_may_enter(database: &Database) -> bool {
 }
 
 /// The mode and owner of a file.
-fn told(file: &Metadata) -> String {
+pub(super) fn told(file: &Metadata) -> String {
     format!("mode {:03o}, user {}", file.mode() & 0o777, file.uid())
 }
 

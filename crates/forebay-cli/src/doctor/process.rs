@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
+
 /// A process; `None` is one whose number cannot be seen from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Process(pub(super) Option<i32>);
@@ -18,6 +20,20 @@ impl fmt::Display for Process {
             Ok(name) => write!(f, "{} (pid {id})", name.trim_end_matches('\n')),
             Err(_) => write!(f, "pid {id}"),
         }
+    }
+}
+
+impl Process {
+    /// How a transaction of it is ended, which the process can do itself by what is said first.
+    pub(super) fn end(self, have_it: &str) -> String {
+        let Some(id) = self.0 else {
+            return format!(
+                "have it {have_it}, or end it; outside of this container, or on the machine that it runs on, its number may be seen"
+            );
+        };
+        let owner = fs::metadata(format!("/proc/{id}")).map_or(0, |process| process.uid());
+        let sudo = if geteuid().is_root() || geteuid().as_raw() == owner { "" } else { "sudo " };
+        format!("have it {have_it}, or end it, which rolls back: `{sudo}kill {id}`")
     }
 }
 

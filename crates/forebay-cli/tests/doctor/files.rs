@@ -5,6 +5,7 @@ use std::fs;
 
 use insta::assert_snapshot;
 
+use crate::support::Folder;
 use crate::{ROWS, doctor, half_written, killed, without_wal};
 
 #[test]
@@ -94,4 +95,15 @@ fn a_name_may_hold_anything() {
         assert!(pasted.out.contains("turned WAL on"), "{pasted:?}");
         assert_eq!(fs::read(folder.path(name)).unwrap()[19], 2, "{name}");
     }
+}
+
+#[test]
+fn a_file_with_two_names_and_a_link_to_nothing_are_told_of() {
+    let folder = Folder::with(ROWS);
+    fs::hard_link(folder.path("app.db"), folder.path("other.db")).unwrap();
+    let found = doctor(&folder, "app.db");
+    assert!(found.all("file")[1].starts_with("warning: it has 2 names"), "{found:#?}");
+    std::os::unix::fs::symlink("nowhere", folder.path("link.db")).unwrap();
+    let found = doctor(&folder, "link.db");
+    assert_eq!(found.of("file"), "error: it is a link to nowhere, which is not there");
 }

@@ -17,7 +17,13 @@ fn wal_is_turned_on_and_the_second_look_counts() {
     crate::make_private(&folder.path("app.db"));
     assert_eq!(doctor(&folder, "app.db").text("worst"), "warning");
     let found = doctor(&folder, "app.db --fix");
-    assert_eq!(found.changes(), ["turned WAL on", "ran PRAGMA optimize"]);
+    assert_eq!(
+        found.changes(),
+        [
+            "turned WAL on",
+            "ran PRAGMA optimize, which keeps statistics for queries in sqlite_stat1"
+        ]
+    );
     assert_eq!((level(&found, "wal"), found.text("worst")), ("ok", "note"));
     assert_eq!(folder.rows("PRAGMA journal_mode"), ["'wal'"]);
     assert_eq!(folder.count("t"), 100);
@@ -59,6 +65,19 @@ fn what_a_killed_process_has_left_is_put_in_order() {
     assert!(found.changes()[0].starts_with("rolled back the transaction"), "{found:#?}");
     assert_eq!(level(&found, "integrity"), "ok");
     assert_eq!(left.rows("SELECT DISTINCT v FROM t"), ["'v'"]);
+}
+
+#[test]
+fn a_fix_is_no_clean_bill_for_the_version_that_wrote_before() {
+    let folder = without_wal(ROWS);
+    let mut bytes = fs::read(folder.path("app.db")).unwrap();
+    bytes[96..100].copy_from_slice(&3_040_001_i32.to_be_bytes());
+    folder.write("app.db", bytes);
+    let found = doctor(&folder, "app.db --fix");
+    let told = "warning: 3.40.1 wrote its header before this --fix, which in WAL mode can";
+    assert!(found.of("sqlite").starts_with(told), "{found:#?}");
+    let found = doctor(&folder, "app.db");
+    assert!(found.of("sqlite").contains("may have been a --fix of this command"), "{found:#?}");
 }
 
 #[test]

@@ -107,7 +107,9 @@ mod needs_root {
         let own = tempfile::tempdir().unwrap();
         fs::set_permissions(own.path(), Permissions::from_mode(0o755)).unwrap();
         let program = own.path().join("forebay");
-        fs::copy(cargo_bin!("forebay"), &program).unwrap();
+        // By another process: one that a test starts meanwhile would have the file open for writing, and it could not be run.
+        let copied = Command::new("cp").arg(cargo_bin!("forebay")).arg(&program).status();
+        assert!(copied.unwrap().success());
         let mut command = Command::new(&program);
         command.args(["doctor", "--json"]).args(arguments).current_dir(folder.path(""));
         let output = command.uid(NOBODY).gid(NOBODY).output();
@@ -200,10 +202,25 @@ mod needs_root {
             chmod(&folder, "app.db", 0o644);
             let found = run_as_nobody(&folder, &["app.db", "--fix"]);
             let told = found.changes();
-            assert!(told.len() == 1 && told[0].starts_with("nothing was done: this user may not"));
+            assert_eq!(told, ["nothing was done: this user may not write to app.db"]);
             let left = fs::read_dir(folder.path("")).unwrap().map(|file| file.unwrap().file_name());
             assert_eq!(left.collect::<Vec<_>>(), ["app.db"]);
         }
+    }
+
+    #[test]
+    fn a_log_that_this_user_may_not_write_to_is_not_said_to_be_put_in_order() {
+        let folder = Folder::with(ROWS);
+        let other = folder.connection();
+        other.execute_batch("UPDATE t SET v = 'w'").unwrap();
+        let left = crate::killed(&folder);
+        chmod(&left, "", 0o777);
+        chmod(&left, "app.db", 0o666);
+        chmod(&left, "app.db-wal", 0o644);
+        chmod(&left, "app.db-shm", 0o644);
+        let found = run_as_nobody(&left, &["app.db", "--fix"]);
+        assert_eq!(found.changes(), ["nothing was done: this user may not write to app.db-wal"]);
+        assert!(found.fix("wal").contains("sudo -u '#0' forebay doctor --fix app.db"));
     }
 
     #[test]
@@ -226,7 +243,10 @@ mod needs_root {
         chmod(&folder, "", 0o755);
         make_private(&folder.path("app.db"));
         let found = doctor_as_nobody(&folder);
-        assert_eq!(found.of("file"), "error: this user may not do that");
+        assert_eq!(
+            found.of("file"),
+            format!("error: this user ({NOBODY}) may not read it (mode 600, user 0)")
+        );
         assert!(found.fix("file").starts_with("run this as the user that owns it"), "{found:#?}");
     }
 }
