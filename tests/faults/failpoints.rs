@@ -166,7 +166,9 @@ impl Case {
             }
             _ => (1, false),
         };
-        assert_eq!(failures, times, "nothing came to {self:?}: {stats}");
+        // A caller's thread may not be the one that comes to it again.
+        let enough = if self.holder == Holder::Caller { 1..=times } else { times..=times };
+        assert!(enough.contains(&failures), "{failures} came to {self:?}: {stats}");
         // Rows are kept for as long as it takes.
         assert!(!goes_on || stats["unwritten"] == 0, "{self:?} gave rows up: {stats}");
         // House-keeping is also done when nothing else is, and then there is nobody to fail.

@@ -111,7 +111,7 @@ impl SqliteSink {
             let (connection, files) = opened.map_err(not_opened)?;
             failpoint!(AfterReopen, |error| not_opened(open::explain(&self.path, &error)));
             self.connection = Some(connection);
-            self.files = files;
+            self.files = files.following(&self.files);
         }
         Ok(self.connection.as_mut().expect("it is there, or was opened just now"))
     }
@@ -144,8 +144,10 @@ impl Sink for SqliteSink {
             Some(connection) => self.files.check(connection, &self.signals).map(|()| applied),
             None => Ok(applied),
         });
-        if applied.as_ref().is_err_and(SinkError::needs_new_connection) {
-            self.connection = None;
+        if applied.as_ref().is_err_and(SinkError::needs_new_connection)
+            && let Some(connection) = self.connection.take()
+        {
+            self.files.let_go(&connection);
         }
         applied
     }

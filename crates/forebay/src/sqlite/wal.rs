@@ -155,6 +155,18 @@ impl Files {
         )
     }
 
+    /// Before a connection is closed that is to be opened again: what may have been copied over the file is left alone.
+    pub(super) fn let_go(&self, connection: &Connection) {
+        if self.has_shrunk() {
+            keep_wal(connection);
+        }
+    }
+
+    /// The files of a connection that was opened again: what happened to the database meanwhile is noticed all the same.
+    pub(super) fn following(self, before: &Self) -> Self {
+        Self { bytes: before.bytes, ..self }
+    }
+
     fn has_shrunk(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|file| file.len() < self.bytes)
     }
