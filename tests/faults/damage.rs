@@ -17,9 +17,18 @@ const SPREAD: &str = "
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
         INSERT INTO landed SELECT -i FROM n;";
 
-/// As little in memory as there can be.
+/// As little in memory as there can be. Each row costs so many pages that those who await theirs would fall ever further
+/// behind those who only push.
 fn forgetful() -> Config {
-    Config { max_wal_bytes: 64 * 1024, max_cache_bytes: 64 * 1024, ..Config::default() }
+    Config {
+        max_wal_bytes: 64 * 1024,
+        max_cache_bytes: 64 * 1024,
+        max_buffer_bytes: 320 * 1024,
+        max_batch_bytes: 32 * 1024,
+        max_row_bytes: 4 * 1024,
+        max_transaction_rows: 400,
+        ..Config::default()
+    }
 }
 
 /// Another process does it: to close one of these files would drop the locks of this one.
