@@ -208,3 +208,23 @@ fn a_database_that_is_vacuumed_is_not_taken_for_one_that_was_overwritten() {
     let seen = done.all_landed(&buffer, &scratch.path());
     assert_eq!((seen.lost, seen.twice), (0, 0));
 }
+
+#[test]
+fn a_backup_of_an_empty_table_copied_over_the_file_is_noticed_by_the_next_row() {
+    let scratch = Scratch::new(Seen::SCHEMA);
+    let (path, backup) = (scratch.path(), beside(&scratch.path(), ".backup"));
+    let other = scratch.connection();
+    other.execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
+    let buffer = WriteBuffer::open(&path).unwrap();
+    let landed = buffer.table("landed").insert().producer().unwrap();
+    for id in 0..20_000 {
+        landed.push(&(id,)).unwrap();
+    }
+    buffer.flush().unwrap();
+    other.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    // The log has the last leaf of the table alone: its root is in the file, and so is the first page.
+    landed.write(&(20_000,)).unwrap();
+    run("cp", &[backup.as_ref(), path.as_ref()]);
+    let error = landed.write(&(20_001,)).unwrap_err();
+    assert!(crate::load::is_because(&error, ErrorKind::Corrupt), "{error:?}");
+}

@@ -178,8 +178,11 @@ impl Files {
     /// Whether pages are missing from a database that is smaller than before. VACUUM makes it smaller, too; whoever copies
     /// a backup over it has SQLite go on with what it remembers of the pages, so that is forgotten first.
     fn is_cut_short(&self, connection: &Connection, bytes: u64) -> bool {
-        let pages = connection.pragma_query_value(None, "page_count", |row| row.get::<_, u32>(0));
-        if pages.is_ok_and(|pages| u64::from(pages) * self.page_bytes <= bytes) {
+        let read = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0));
+        // How many commits of others this connection has seen; pages by the first page, which says how many there are.
+        let look = || Ok::<_, rusqlite::Error>((read("data_version")?, read("page_count")?));
+        let before = look();
+        if matches!(before, Ok((_, pages)) if u64::from(pages) * self.page_bytes <= bytes) {
             return false;
         }
         tracing::warn!(
@@ -188,6 +191,13 @@ impl Files {
             self.path.display()
         );
         let forgotten = connection.execute_batch("PRAGMA shrink_memory");
+        if let (Ok((seen, pages)), Ok((now_seen, now_pages))) = (before, look())
+            && seen == now_seen
+            && now_pages < pages
+        {
+            // A sound database, but another: nobody has committed that it has become smaller.
+            return true;
+        }
         let sound = forgotten.and_then(|()| {
             let check = "PRAGMA quick_check(1)";
             // It says of rows, too, what they violate; that is no matter of the file.
