@@ -144,7 +144,7 @@ fn whatever_was_acknowledged_is_there_after_kills_while_the_database_is_opened_a
     let trial = Trial::of(
         14,
         "kill -9 again during open and recovery",
-        "as before, then 1 to 4 more processes killed 0 to 5 ms after each began to open what the last one left",
+        "SIGKILL under load, then 1 to 4 more processes killed 0 to 5 ms after each began to open what the last one left",
     );
     // A small log, and one that takes long to recover.
     let max_wal_bytes = |index| if index % 2 == 0 { 64 * 1024 } else { 64 * 1024 * 1024 };

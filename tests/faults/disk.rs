@@ -97,7 +97,7 @@ mod needs_root {
         Trial::of(
             11,
             "the disk is full at a checkpoint",
-            "the same with the smallest log, 64 KiB: the database has no room to grow where the log has",
+            "a tmpfs of 16 MiB filled 20 times under load, with the smallest log, 64 KiB: the database has no room to grow where the log has",
         )
         .rounds(1, 2)
         .run(|_| fills(&Config { max_wal_bytes: 64 * 1024, ..Config::default() }));

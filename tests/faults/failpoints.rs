@@ -218,7 +218,7 @@ fn an_error_at_any_step_loses_no_row_and_the_buffer_goes_on() {
 
 #[test]
 fn three_errors_at_any_step_lose_no_row_and_the_buffer_goes_on() {
-    let how = "the same, three times: longer than it is tried again at once";
+    let how = "failpoints: SQLite's errors at each step, on either thread, three times: longer than it is tried again at once";
     try_all(Trial::of(3, "a step of the writer fails again and again", how), with_errors(3));
 }
 

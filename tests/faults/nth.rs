@@ -231,7 +231,12 @@ fn a_read_that_fails_makes_no_receipt_lie() {
     // SQLite says of EIO that the database is damaged, of others that a read has failed.
     for (errno, often, fault, how) in [
         (EIO, Often::Once, "a read fails", "libfiu: the Nth `pread` answers EIO"),
-        (EIO, Often::FromThenOn, "all reads fail from then on", "the same, and those after it"),
+        (
+            EIO,
+            Often::FromThenOn,
+            "all reads fail from then on",
+            "libfiu: the Nth `pread` and all after it answer EIO",
+        ),
         (
             ETIMEDOUT,
             Often::Once,
@@ -259,7 +264,7 @@ fn a_file_that_cannot_be_opened_or_shortened_makes_no_receipt_lie() {
             EMFILE,
             Often::FromThenOn,
             "no file is opened from then on",
-            "the same, and those after it",
+            "libfiu: the Nth `open` and all after it answer EMFILE",
         ),
         (
             "posix/io/rw/ftruncate",
@@ -273,7 +278,7 @@ fn a_file_that_cannot_be_opened_or_shortened_makes_no_receipt_lie() {
             EIO,
             Often::FromThenOn,
             "no file is shortened from then on",
-            "the same, and those after it",
+            "libfiu: the Nth `ftruncate` and all after it answer EIO",
         ),
     ] {
         fail_each((15, fault), how, Call { point, errno }, often);

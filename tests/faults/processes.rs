@@ -126,7 +126,7 @@ fn two_processes_on_one_database_both_go_on_and_their_sums_are_exact() {
 
 #[test]
 fn four_processes_on_one_database_all_go_on_and_their_sums_are_exact() {
-    let how = "the same with 4 processes, each with 4 threads";
+    let how = "4 processes, each with 4 threads, that add to the same counters";
     Trial::of(24, "four processes, one database", how).rounds(2, 25).run(|_| round(4));
 }
 
