@@ -4,7 +4,7 @@ use std::io::{Read, stdin};
 use std::path::Path;
 use std::thread;
 
-use forebay::{Config, ErrorKind, Producer, Receipt, WriteBuffer};
+use forebay::{ErrorKind, Producer, Receipt, WriteBuffer};
 use support::{Entry, Ledger};
 
 /// Threads that wait for each of their groups, and as many that only push.
@@ -21,16 +21,7 @@ struct Count {
 
 /// Counts until standard input ends, and then says how many groups were accepted, all of which are written by then.
 pub(crate) fn run(database: &Path, process: i64) {
-    // Small, so that a close has little left to write.
-    let config = Config {
-        batch_size: 50,
-        max_transaction_rows: 200,
-        max_buffer_bytes: 512 * 1024,
-        max_batch_bytes: 64 * 1024,
-        max_row_bytes: 8 * 1024,
-        ..Config::default()
-    };
-    let buffer = WriteBuffer::builder(database).config(config).open().unwrap();
+    let buffer = WriteBuffer::builder(database).config(crate::small()).open().unwrap();
     let by_process =
         "INSERT INTO by_process VALUES (?, 1) ON CONFLICT(process) DO UPDATE SET n = n + 1";
     let count = Count {

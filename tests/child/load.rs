@@ -41,17 +41,8 @@ pub(crate) fn run(database: &Path, life: i64, seed: u64, max_wal_bytes: usize) {
 
 impl Load {
     fn open(database: &Path, max_wal_bytes: usize, ledger: &Arc<Ledger>) -> Self {
-        // A small buffer and a small log: what is rare otherwise, a full buffer or a checkpoint, is there all the time.
-        let config = Config {
-            batch_size: 50,
-            max_transaction_rows: 200,
-            max_buffer_bytes: 512 * 1024,
-            max_batch_bytes: 64 * 1024,
-            max_row_bytes: 8 * 1024,
-            linger: Duration::from_millis(2),
-            max_wal_bytes,
-            ..Config::default()
-        };
+        // With a small log checkpoints, too, are there all the time.
+        let config = Config { linger: Duration::from_millis(2), max_wal_bytes, ..crate::small() };
         let sink = SqliteSink::open(database, &config).unwrap();
         let sink = Surrounded::new(sink, Recorded(Arc::clone(ledger)));
         let buffer = WriteBuffer::with_sink(sink, config).unwrap();

@@ -11,6 +11,8 @@ mod recorded;
 use std::io::{self, Read, Write};
 use std::{env, process, thread};
 
+use forebay::Config;
+
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -35,6 +37,18 @@ fn main() {
 fn end_with_parent() {
     let _ = io::stdin().read_to_end(&mut Vec::new());
     process::exit(1);
+}
+
+/// A small buffer: it is full all the time, and a close has little left to write.
+fn small() -> Config {
+    Config {
+        batch_size: 50,
+        max_transaction_rows: 200,
+        max_buffer_bytes: 512 * 1024,
+        max_batch_bytes: 64 * 1024,
+        max_row_bytes: 8 * 1024,
+        ..Config::default()
+    }
 }
 
 /// Tells the parent something, in a line.

@@ -51,41 +51,17 @@ fn what_every_user_may_read_is_worth_a_note_where_they_get_to_it() {
 mod needs_root {
     use std::os::unix::fs::chown;
     use std::os::unix::process::CommandExt;
-    use std::path::PathBuf;
     use std::process::Command;
 
     use assert_cmd::cargo::cargo_bin;
 
     use super::*;
-    use crate::support::Ran;
+    use crate::support::{Mount, Ran};
     use crate::{Found, without_wal};
 
     /// A user that owns nothing.
     const NOBODY: u32 = 65_534;
     const WHY: &str = "this test needs root (TESTS_WITHOUT_ROOT=1 leaves it out)";
-
-    /// A folder or file that is mounted read-only, or with little room.
-    struct Mount(PathBuf);
-
-    impl Mount {
-        fn at(at: PathBuf, arguments: &[&str]) -> Self {
-            let mounted = Self(at);
-            mounted.mount(arguments);
-            mounted
-        }
-
-        fn mount(&self, arguments: &[&str]) {
-            let ran = Command::new("mount").args(arguments).arg(&self.0).output().unwrap();
-            assert!(ran.status.success(), "{WHY}: {}", String::from_utf8_lossy(&ran.stderr));
-        }
-    }
-
-    impl Drop for Mount {
-        fn drop(&mut self) {
-            // Lazily: what is still open in it must not keep it mounted.
-            let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-        }
-    }
 
     /// A database in a filesystem of its own in memory, in the folder `disk`.
     fn on_disk(size: &str) -> (Folder, Mount) {

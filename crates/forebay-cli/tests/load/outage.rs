@@ -96,43 +96,28 @@ mod needs_root {
     use std::fs;
     use std::io::Write as _;
     use std::path::{Path, PathBuf};
-    use std::process::Command;
 
     use super::{TABLE, rows};
-    use crate::support::Folder;
+    use crate::support::{Folder, Mount};
 
     /// A folder with room for 8 MiB.
-    struct Small {
-        at: PathBuf,
-    }
+    struct Small(Mount);
 
     impl Small {
         fn mount(at: PathBuf) -> Self {
             fs::create_dir(&at).unwrap();
-            let mut mount = Command::new("mount");
-            mount.args(["-t", "tmpfs", "-o", "size=8M", "forebay"]).arg(&at);
-            let ran = mount.output().unwrap();
-            let why = String::from_utf8_lossy(&ran.stderr);
-            assert!(ran.status.success(), "this test needs root (TESTS_WITHOUT_ROOT=1): {why}");
-            Self { at }
+            Self(Mount::at(at, &["-t", "tmpfs", "-o", "size=8M", "forebay"]))
         }
 
         /// Fills it with a file, but for so many bytes.
         fn fill(&self, but: u64) -> PathBuf {
-            let path = self.at.join("ballast");
+            let path = self.0.0.join("ballast");
             let mut ballast = fs::File::create(&path).unwrap();
             let chunk = [0; 4096];
             while ballast.write_all(&chunk).is_ok() {}
             let bytes = ballast.metadata().unwrap().len();
             ballast.set_len(bytes.saturating_sub(but)).unwrap();
             path
-        }
-    }
-
-    impl Drop for Small {
-        fn drop(&mut self) {
-            // Lazily: what is still open in it must not keep it mounted.
-            let _ = Command::new("umount").arg("-l").arg(&self.at).status();
         }
     }
 
@@ -147,7 +132,7 @@ mod needs_root {
     fn a_full_disk_pauses_the_load_until_there_is_room() {
         let folder = Folder::with("");
         let disk = Small::mount(folder.path("disk"));
-        let database = database_in(&disk.at);
+        let database = database_in(&disk.0.0);
         let ballast = disk.fill(400 * 1024);
         let mut load = folder.start(
             "forebay load - --format ndjson --into disk/app.db --table t --json --upsert id",

@@ -211,3 +211,30 @@ impl Drop for Running {
         let _ = self.child.wait();
     }
 }
+
+/// A folder or file that is mounted for a test, which takes root: read-only, or with little room.
+pub(crate) struct Mount(pub(crate) PathBuf);
+
+impl Mount {
+    pub(crate) fn at(at: PathBuf, arguments: &[&str]) -> Self {
+        let mounted = Self(at);
+        mounted.mount(arguments);
+        mounted
+    }
+
+    pub(crate) fn mount(&self, arguments: &[&str]) {
+        let ran = Command::new("mount").args(arguments).arg(&self.0).output().unwrap();
+        let why = String::from_utf8_lossy(&ran.stderr);
+        assert!(
+            ran.status.success(),
+            "this test needs root (TESTS_WITHOUT_ROOT=1 leaves it out): {why}"
+        );
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Lazily: what is still open in it must not keep it mounted.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}

@@ -109,35 +109,9 @@ fn a_locked_database_is_waited_for_and_told_of() {
 }
 
 mod needs_root {
-    use std::path::PathBuf;
-    use std::process::Command;
 
-    use crate::support::Folder;
+    use crate::support::{Folder, Mount};
     use crate::{SCHEMA, SHORT};
-
-    /// A folder that is mounted read-only, or with little room.
-    struct Mount(PathBuf);
-
-    impl Mount {
-        fn at(at: PathBuf, arguments: &[&str]) -> Self {
-            let mounted = Self(at);
-            mounted.mount(arguments);
-            mounted
-        }
-
-        fn mount(&self, arguments: &[&str]) {
-            let ran = Command::new("mount").args(arguments).arg(&self.0).output().unwrap();
-            let why = String::from_utf8_lossy(&ran.stderr);
-            assert!(ran.status.success(), "this test needs root (TESTS_WITHOUT_ROOT=1): {why}");
-        }
-    }
-
-    impl Drop for Mount {
-        fn drop(&mut self) {
-            // Lazily: what is still open in it must not keep it mounted.
-            let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-        }
-    }
 
     /// A folder with a database in a folder of its own, `disk`.
     fn on_disk(schema: &str, arguments: &[&str]) -> (Folder, Mount) {
