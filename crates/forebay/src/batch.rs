@@ -13,6 +13,22 @@ pub struct Batch<'a> {
     rows: &'a [RowRef],
     shapes: &'a [Arc<Shape>],
     superseded: usize,
+    entry: Option<Entry<'a>>,
+}
+
+/// What a sink that keeps [books](crate::Sink::books) enters of a batch: its stretch of a spool's rows. The same
+/// batch, given again, has the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry<'a> {
+    /// The spool.
+    pub spool: &'a str,
+    /// How many of its rows must be applied before this batch.
+    pub start: u64,
+    /// How many of them are, after it: those that are left out because newer ones are here count too.
+    pub end: u64,
+    /// The sequence number of the first row of the segment that the batch was cut from.
+    pub(crate) first_seq: u64,
 }
 
 /// Where a row stands in its segment.
@@ -37,7 +53,17 @@ impl<'a> Batch<'a> {
         shapes: &'a [Arc<Shape>],
         superseded: usize,
     ) -> Self {
-        Self { bytes, rows, shapes, superseded }
+        Self { bytes, rows, shapes, superseded, entry: None }
+    }
+
+    /// The same batch, of a spool.
+    pub(crate) fn with_entry(self, entry: Option<Entry<'a>>) -> Self {
+        Self { entry, ..self }
+    }
+
+    /// What is to be entered in the books in the batch's transaction, if its rows come from a spool.
+    pub fn entry(&self) -> Option<Entry<'a>> {
+        self.entry
     }
 
     /// How many rows there are; at least one.
@@ -69,6 +95,13 @@ impl<'a> Batch<'a> {
     #[cfg(feature = "sqlite")]
     pub(crate) fn shape_id(&self, position: usize) -> u16 {
         Frame::read(&self.bytes[self.rows[position].offset as usize..]).shape
+    }
+
+    /// The sequence number of a row in its spool.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn seq(&self, position: usize) -> Option<u64> {
+        let first = self.entry?.first_seq;
+        Some(first + u64::from(self.rows[position].ordinal))
     }
 
     /// The rows, in order.
@@ -137,7 +170,8 @@ impl<'a> Row<'a> {
         self.flags & MORE != 0
     }
 
-    pub(crate) fn has_receipt(&self) -> bool {
+    /// Whether somebody was given a receipt, which will tell of this row.
+    pub fn has_receipt(&self) -> bool {
         self.flags & crate::row::RECEIPT != 0
     }
 

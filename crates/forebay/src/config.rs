@@ -64,6 +64,14 @@ pub struct Config {
     pub retry: Retry,
     /// Where rows that will not be written are kept, beside what `on_reject` makes of them. Default nowhere.
     pub rejects: Rejects,
+    /// A folder for the spool: accepted rows are kept in files there until they are committed, so that they survive
+    /// the process. Default none: they are in memory. Of this process alone, on a local disk; made if it is not
+    /// there. Needs the feature `spool`, and excludes `retry.give_up`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spool: Option<PathBuf>,
+    /// Bytes that the spool's files take at the most, when rows gather because the database cannot be written.
+    /// Default 1 GiB; at least `max_buffer_bytes`, which they take at any time; at most 1 TiB.
+    pub max_spool_bytes: usize,
     /// How long `close` waits for the rows that are left. Default 30 s.
     #[serde(with = "humantime_serde")]
     pub close_timeout: Duration,
@@ -167,6 +175,8 @@ impl Default for Config {
             busy_timeout: Duration::from_secs(30),
             retry: Retry::default(),
             rejects: Rejects::default(),
+            spool: None,
+            max_spool_bytes: 1_024 * MIB,
             close_timeout: Duration::from_secs(30),
             max_wal_bytes: 40 * MIB,
             max_cache_bytes: 16 * MIB,
@@ -251,11 +261,31 @@ impl Config {
         if let Some(file) = self.rejects.file.as_deref().filter(|file| file.file_name().is_none()) {
             return Err(wrong("rejects.file", format_args!("{file:?}"), "the path of a file"));
         }
+        self.check_spool()?;
         within("linger", self.linger, Duration::ZERO, hour)?;
         within("busy_timeout", self.busy_timeout, Duration::ZERO, hour)?;
         within("close_timeout", self.close_timeout, Duration::ZERO, 24 * hour)?;
         within("retry.delay", self.retry.delay, Duration::ZERO, hour)?;
         within("retry.pause", self.retry.pause, Duration::from_millis(1), hour)
+    }
+
+    fn check_spool(&self) -> Result<()> {
+        let unit = "bytes, the max_buffer_bytes";
+        at_least("max_spool_bytes", self.max_spool_bytes, self.max_buffer_bytes, unit)?;
+        at_most("max_spool_bytes", self.max_spool_bytes, 1024 * 1024 * MIB, "bytes", "")?;
+        let Some(folder) = &self.spool else { return Ok(()) };
+        if folder.as_os_str().is_empty() {
+            return Err(wrong("spool", "empty", "the path of a folder"));
+        }
+        if !cfg!(feature = "spool") {
+            let bound = "left out, or forebay be built with its feature `spool`";
+            return Err(wrong("spool", format_args!("{folder:?}"), bound));
+        }
+        if let Some(limit) = self.retry.give_up {
+            let bound = "left out where there is a spool, which keeps rows until they are written";
+            return Err(wrong("retry.give_up", format_args!("{limit:?}"), bound));
+        }
+        Ok(())
     }
 
     /// The bytes of one segment: half of what the index of a batch leaves.
@@ -333,6 +363,9 @@ mod tests {
             ("rejects.max_bytes", |c| c.rejects.max_bytes = usize::MAX),
             ("rejects.max_files", |c| c.rejects.max_files = 0),
             ("rejects.max_files", |c| c.rejects.max_files = 1_001),
+            ("max_spool_bytes", |c| c.max_spool_bytes = MIB),
+            ("max_spool_bytes", |c| c.max_spool_bytes = usize::MAX),
+            ("spool", |c| c.spool = Some(PathBuf::new())),
             ("linger", |c| c.linger = Duration::from_secs(4_000)),
             ("busy_timeout", |c| c.busy_timeout = Duration::from_secs(4_000)),
             ("close_timeout", |c| c.close_timeout = Duration::from_secs(90_000)),

@@ -48,8 +48,9 @@ impl Config {
         prefix: &str,
         vars: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self> {
-        // A path need not be text, which all else is: it stays out of this.
+        // A path need not be text, which all else is: paths stay out of this.
         let file = self.rejects.file.take();
+        let spool = self.spool.take();
         let mut settings = serde_json::to_value(&self).map_err(|error| {
             Error::new(ErrorKind::Config, "the settings cannot be put into words").because(error)
         })?;
@@ -73,6 +74,7 @@ impl Config {
             set.push(field);
         }
         self.rejects.file = self.rejects.file.take().or(file);
+        self.spool = self.spool.take().or(spool);
         self.check().map_err(|error| {
             let field = error.field().unwrap_or_default().to_owned();
             if !set.contains(&field) {

@@ -74,6 +74,11 @@ pub enum ErrorKind {
     Unknown,
     /// This row was not written: the buffer closed or gave up before its turn.
     Unwritten,
+    /// This row is in the spool. It is written, once, when the spool is opened again: do not write it anew.
+    Spooled,
+    /// The spool cannot be used: another process has it, it is damaged, it belongs to another database, a newer
+    /// forebay has written it, or there is no room for it. Nothing in it was changed.
+    Spool,
     /// The database is locked by somebody else.
     Busy,
     /// The database cannot be written at the moment: no space, read-only, a table gone.

@@ -85,6 +85,8 @@ mod series;
 mod shape;
 mod signals;
 mod sink;
+#[cfg(feature = "spool")]
+mod spool;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod stats;
@@ -97,7 +99,7 @@ mod value;
 mod wait;
 mod writer;
 
-pub use batch::{Batch, Row};
+pub use batch::{Batch, Entry, Row};
 pub use buffer::{Builder, WriteBuffer};
 pub use config::{Config, Durability, Rejects, Retry};
 pub use error::{Error, ErrorKind, Result};
@@ -111,7 +113,7 @@ pub use reject::DeadLetter;
 pub use row::{Value, ValueRef, Values};
 pub use shape::{MAX_SHAPES, Operation, Shape, Target};
 pub use signals::Signals;
-pub use sink::{Applied, ColumnType, Rejection, Sink, SinkError, StatementInfo, TableInfo};
+pub use sink::{Applied, Books, ColumnType, Rejection, Sink, SinkError, StatementInfo, TableInfo};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{Reader, Readers, SqliteSink};
 pub use stats::{Health, Stats, Triggers};

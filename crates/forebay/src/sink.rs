@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::batch::Batch;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
+use crate::reject::DeadLetter;
 use crate::signals::Signals;
 
 /// A database that batches are written to.
@@ -65,6 +66,36 @@ pub trait Sink: Send {
     /// database. After any error the sink must be usable, or make itself so at the next call.
     fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError>;
 
+    /// What the database says of a spool: how many of its rows it has. `None` when it has never heard of it.
+    ///
+    /// A sink that keeps books does so for every batch that has [`books`](Batch::books): their change is the
+    /// first statement of the batch's transaction, and so is every refused row that nobody holds a
+    /// [receipt](crate::Row::has_receipt) for, kept in the database with its error. Then it may say
+    /// [`SinkError::down`] where it would have to say [`SinkError::unknown`]: it is given the very same batch again and finds out.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config), the default: the sink keeps no books, and no spool can be used with it.
+    fn books(&mut self, spool: &str) -> Result<Option<Books>, Error> {
+        let _ = spool;
+        let message = format!(
+            "{} keeps no books of what it has applied, without which rows could be written twice: leave the setting \
+             `spool` out",
+            self.name()
+        );
+        Err(Error::new(ErrorKind::Config, message).with_field("spool"))
+    }
+
+    /// Opens books for a spool of which the database is said to have `applied` rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`apply`](Self::apply), and as [`books`](Self::books).
+    fn open_books(&mut self, spool: &str, applied: u64) -> Result<(), Error> {
+        let _ = applied;
+        self.books(spool).map(drop)
+    }
+
     /// Whether [`tidy`](Self::tidy) has something to do. Asked for after commits on the waiting thread, for
     /// which the writer tidies up.
     fn is_untidy(&self) -> bool {
@@ -88,6 +119,23 @@ pub trait Sink: Send {
     /// never a password. Give one: buffers that share a name share their series.
     fn name(&self) -> String {
         "the sink".to_owned()
+    }
+}
+
+/// What a database knows of a spool.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Books {
+    /// How many of the spool's rows the database has decided: the sequence number of the next.
+    pub applied: u64,
+    /// The refused rows of the last batch, whose dead letters may not have been delivered when the process ended.
+    pub untold: Vec<DeadLetter>,
+}
+
+impl Books {
+    /// Books in which so many rows are applied, and no dead letter is untold.
+    pub fn new(applied: u64) -> Self {
+        Self { applied, untold: Vec::new() }
     }
 }
 
