@@ -1,4 +1,4 @@
-//! The line of JSON that a dead letter is in a file.
+//! The line of JSON that a dead letter is, in a file and in the database.
 
 use std::fmt::Write;
 use std::time::SystemTime;
@@ -6,14 +6,23 @@ use std::time::SystemTime;
 use humantime_serde::re::humantime::format_rfc3339_millis;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+#[cfg(feature = "sqlite")]
+pub(crate) use self::reading::read;
 use crate::error::ErrorKind;
 use crate::reject::DeadLetter;
 use crate::row::Value;
 
 /// The line, with its end.
 pub(crate) fn line(letter: &DeadLetter, time: SystemTime) -> serde_json::Result<Vec<u8>> {
+    let mut line = json(letter, time)?.into_bytes();
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// The line without its end.
+pub(crate) fn json(letter: &DeadLetter, time: SystemTime) -> serde_json::Result<String> {
     let error = &letter.error;
-    let mut line = serde_json::to_vec(&Line {
+    serde_json::to_string(&Line {
         // A clock that is before 1970 has no such form.
         time: format_rfc3339_millis(time.max(SystemTime::UNIX_EPOCH)).to_string(),
         table: &letter.table,
@@ -27,9 +36,7 @@ pub(crate) fn line(letter: &DeadLetter, time: SystemTime) -> serde_json::Result<
         constraint: error.constraint(),
         database_message: error.database_message(),
         fields: Fields(&letter.fields),
-    })?;
-    line.push(b'\n');
-    Ok(line)
+    })
 }
 
 #[derive(serde::Serialize)]
@@ -81,6 +88,120 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
+}
+
+/// The way back.
+#[cfg(feature = "sqlite")]
+mod reading {
+    use std::fmt;
+
+    use serde::Deserialize;
+    use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+
+    use crate::error::{Error, ErrorKind};
+    use crate::reject::DeadLetter;
+    use crate::row::Value;
+
+    /// The dead letter that a line is. The chain of its error is one message; the time is left out.
+    pub(crate) fn read(line: &str) -> serde_json::Result<DeadLetter> {
+        let line: Line = serde_json::from_str(line)?;
+        let kind = match line.kind {
+            Kind::Rejected => ErrorKind::Rejected,
+            Kind::Unknown => ErrorKind::Unknown,
+            Kind::Unwritten => ErrorKind::Unwritten,
+        };
+        let mut error = Error::new(kind, line.error).with_table(&line.table);
+        if let Some(code) = line.code {
+            error = error.with_code(code);
+        }
+        if let Some(constraint) = line.constraint {
+            error = error.with_constraint(constraint);
+        }
+        if let Some(message) = line.database_message {
+            error = error.with_database_message(message);
+        }
+        Ok(DeadLetter { table: line.table, fields: line.fields.0, error })
+    }
+
+    #[derive(Deserialize)]
+    struct Line {
+        table: String,
+        kind: Kind,
+        error: String,
+        code: Option<i32>,
+        constraint: Option<String>,
+        database_message: Option<String>,
+        fields: Fields,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        Rejected,
+        Unknown,
+        Unwritten,
+    }
+
+    /// In their order.
+    struct Fields(Vec<(String, Value)>);
+
+    impl<'de> Deserialize<'de> for Fields {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_map(InOrder)
+        }
+    }
+
+    struct InOrder;
+
+    impl<'de> Visitor<'de> for InOrder {
+        type Value = Fields;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("fields with their values")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Fields, M::Error> {
+            let mut fields = Vec::new();
+            while let Some((name, value)) = map.next_entry::<_, Typed>()? {
+                let value = value.into_value().ok_or_else(|| M::Error::custom("no such value"))?;
+                fields.push((name, value));
+            }
+            Ok(Fields(fields))
+        }
+    }
+
+    #[derive(Deserialize)]
+    #[serde(untagged, deny_unknown_fields)]
+    enum Typed {
+        Null,
+        Integer(i64),
+        Real(f64),
+        Text(String),
+        Infinite { real: String },
+        Blob { hex: String },
+    }
+
+    impl Typed {
+        fn into_value(self) -> Option<Value> {
+            Some(match self {
+                Self::Null => Value::Null,
+                Self::Integer(number) => Value::Integer(number),
+                Self::Real(number) => Value::Real(number),
+                Self::Text(text) => Value::Text(text),
+                Self::Infinite { real } => Value::Real(real.parse().ok()?),
+                Self::Blob { hex } => Value::Blob(bytes(&hex)?),
+            })
+        }
+    }
+
+    fn bytes(hex: &str) -> Option<Vec<u8>> {
+        let (pairs, []) = hex.as_bytes().as_chunks::<2>() else { return None };
+        let digit = |digit: u8| char::from(digit).to_digit(16);
+        pairs
+            .iter()
+            .map(|&[high, low]| u8::try_from(digit(high)? << 4 | digit(low)?).ok())
+            .collect()
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +262,85 @@ mod tests {
             assert!(read.is_f64(), "{line}");
             assert_eq!(read.as_f64().map(f64::to_bits), Some(number.to_bits()), "{line}");
         }
+    }
+
+    #[cfg(feature = "sqlite")]
+    mod round_trip {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        fn value() -> impl Strategy<Value = Value> {
+            prop_oneof![
+                Just(Value::Null),
+                any::<i64>().prop_map(Value::Integer),
+                prop_oneof![
+                    any::<f64>().prop_filter("never in a row", |number| !number.is_nan()),
+                    Just(f64::INFINITY),
+                    Just(f64::NEG_INFINITY),
+                ]
+                .prop_map(Value::Real),
+                any::<String>().prop_map(Value::Text),
+                proptest::collection::vec(any::<u8>(), 0..20).prop_map(Value::Blob),
+            ]
+        }
+
+        fn bits(value: &Value) -> Option<u64> {
+            if let Value::Real(number) = value { Some(number.to_bits()) } else { None }
+        }
+
+        proptest! {
+            #[test]
+            fn a_letter_that_is_written_is_read_as_it_was(
+                table: String,
+                fields in proptest::collection::vec((any::<String>(), value()), 0..6),
+                kind in prop_oneof![
+                    Just(ErrorKind::Rejected), Just(ErrorKind::Unknown), Just(ErrorKind::Unwritten)
+                ],
+                message: String,
+                code: Option<i32>,
+                constraint: Option<String>,
+                database_message: Option<String>,
+            ) {
+                let mut error = Error::new(kind, message).with_table(&table);
+                error = code.map_or(error.clone(), |code| error.with_code(code));
+                error = constraint.map_or(error.clone(), |name| error.with_constraint(name));
+                error = database_message.map_or(error.clone(), |text| error.with_database_message(text));
+                let written = DeadLetter { table, fields, error };
+                let read = read(&json(&written, SystemTime::now()).unwrap()).unwrap();
+                prop_assert_eq!(&read.table, &written.table);
+                prop_assert_eq!(&read.fields, &written.fields);
+                let all = |letter: &DeadLetter| -> Vec<_> {
+                    letter.fields.iter().map(|(_, value)| bits(value)).collect()
+                };
+                prop_assert_eq!(all(&read), all(&written));
+                let (read, written) = (&read.error, &written.error);
+                prop_assert_eq!(read.kind(), written.kind());
+                prop_assert_eq!(read.to_string(), written.to_string());
+                prop_assert_eq!(read.table(), written.table());
+                prop_assert_eq!(read.code(), written.code());
+                prop_assert_eq!(read.constraint(), written.constraint());
+                prop_assert_eq!(read.database_message(), written.database_message());
+            }
+
+            #[test]
+            fn what_is_no_letter_is_no_panic(text: String, value: String) {
+                let _ = read(&text);
+                let line = json(&letter(Error::new(ErrorKind::Rejected, "no"), []), SystemTime::now());
+                let _ = read(&line.unwrap().replace("{}", &format!(r#"{{"a":{value}}}"#)));
+            }
+        }
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn a_value_that_was_changed_to_none_is_not_read() {
+        let line = json(&letter(Error::new(ErrorKind::Rejected, "no"), []), SystemTime::now());
+        let line = line.unwrap();
+        for value in [r#"{"hex":"0"}"#, r#"{"hex":"0g"}"#, r#"{"real":"x"}"#, "[1]", "true", "{}"] {
+            assert!(read(&line.replace("{}", &format!(r#"{{"a":{value}}}"#))).is_err(), "{value}");
+        }
+        assert!(read(&line.replace("{}", r#"{"a":{"hex":"0A"}}"#)).is_ok());
     }
 
     #[test]

@@ -5,25 +5,23 @@ use std::ops::Range;
 use rusqlite::types::{ToSqlOutput, ValueRef as SqlValue};
 use rusqlite::{CachedStatement, Connection, ToSql};
 
-use super::fault::{Fault, Stage, judge, text, with_cause};
+use super::books::Bookkeeping;
+use super::fault::{Fault, Stage, judge, text};
 use super::open::max_parameters;
 use super::sql::{self, Texts};
 use super::{SqliteSink, describe, isolate};
 use crate::batch::{Batch, Row};
 use crate::error::{Error, ErrorKind};
 use crate::row::ValueRef;
-use crate::shape::{Shape, shortened};
-use crate::sink::{Applied, Rejection, SinkError};
-
-/// Statements that begin or end a transaction.
-const CONTROL: [&str; 6] = ["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"];
+use crate::shape::Shape;
+use crate::sink::{Applied, SinkError};
 
 impl SqliteSink {
     /// Writes a batch: all at once first, then, after any refusal, with a savepoint around every statement.
     pub(super) fn write(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
         let connection = self.connection.as_mut().expect("apply has opened it");
-        match write_all(connection, batch, &mut self.texts) {
-            Ok(unchanged) => Ok(Applied { rejected: Vec::new(), unchanged, transactions: 1 }),
+        match write_all(connection, batch, &mut self.texts, &mut self.books) {
+            Ok(applied) => Ok(applied),
             Err(fault) => {
                 roll_back(connection)?;
                 match fault {
@@ -36,73 +34,27 @@ impl SqliteSink {
                     }
                     Fault::Row(_) | Fault::Deferred(_) => {
                         failpoint!(BeforeIsolation);
-                        isolate::write(connection, batch, &mut self.texts, &self.signals)
+                        let Self { texts, books, signals, .. } = self;
+                        isolate::write(connection, batch, texts, books, signals)
                     }
                 }
             }
         }
     }
-
-    /// Runs the one statement that is the batch, outside a transaction.
-    pub(super) fn execute(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
-        let connection = self.connection.as_mut().expect("apply has opened it");
-        let Some(ValueRef::Text(sql)) = batch.row(0).values().next() else {
-            return Ok(refuse(Error::new(ErrorKind::Rejected, "execute needs a text")));
-        };
-        let sql = String::from_utf8_lossy(sql);
-        let failed = |why: &str| {
-            Error::new(ErrorKind::Rejected, format!("`{}` failed: {why}", shortened(&sql)))
-        };
-        let ran = run_to_end(connection, &sql);
-        let word = sql::first_word(&sql);
-        let controls = !connection.is_autocommit() || CONTROL.contains(&word.as_str());
-        roll_back(connection)?;
-        match ran {
-            _ if controls => {
-                let why =
-                    "transactions are the writer's; use group() for rows that belong together";
-                return Ok(refuse(failed(why)));
-            }
-            Err(rusqlite::Error::MultipleStatement) => {
-                return Ok(refuse(failed("it is several statements; call execute() for each")));
-            }
-            Err(error) => {
-                return match judge(connection, &error, Stage::Alone, "execute", &sql) {
-                    Fault::Batch(fault) => Err(fault),
-                    Fault::Row(_) | Fault::Deferred(_) => {
-                        Ok(refuse(with_cause(failed("SQLite refused it"), &error)))
-                    }
-                };
-            }
-            Ok(()) => {}
-        }
-        if word == "PRAGMA" {
-            // Whatever it changed about the connection, the buffer needs it as it was.
-            self.connection = None;
-            self.connection()?;
-        }
-        Ok(Applied { rejected: Vec::new(), unchanged: 0, transactions: 1 })
-    }
 }
 
-fn run_to_end(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
-    failpoint!(BeforeExecute, |error| error);
-    let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.raw_query();
-    while rows.next()?.is_some() {}
-    failpoint!(AfterExecute, |error| error);
-    Ok(())
-}
-
-fn refuse(error: Error) -> Applied {
-    Applied { rejected: vec![Rejection { row: 0, error }], unchanged: 0, transactions: 0 }
-}
-
-/// The whole batch in one transaction, with nothing that only a refused row needs. Returns the rows that
-/// changed nothing.
-fn write_all(connection: &Connection, batch: &Batch<'_>, texts: &mut Texts) -> Result<u64, Fault> {
+/// The whole batch in one transaction, with nothing that only a refused row needs.
+fn write_all(
+    connection: &Connection,
+    batch: &Batch<'_>,
+    texts: &mut Texts,
+    books: &mut Bookkeeping,
+) -> Result<Applied, Fault> {
     let table = batch.row(0).shape().target().table();
     begin(connection, table)?;
+    if let Some(applied) = books.enter(connection, batch)? {
+        return Ok(applied);
+    }
     let mut statements = Statements::new(connection, texts);
     let mut unchanged = 0;
     let mut next = 0;
@@ -114,8 +66,7 @@ fn write_all(connection: &Connection, batch: &Batch<'_>, texts: &mut Texts) -> R
         next += size;
     }
     drop(statements);
-    commit(connection, table)?;
-    Ok(unchanged)
+    books.commit(connection, batch, Applied { rejected: Vec::new(), unchanged, transactions: 1 })
 }
 
 /// How many rows from the start of `rows` have the same shape, as far as it matters to a statement's size.

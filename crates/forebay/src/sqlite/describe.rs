@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::books::is_own;
 use super::fault::with_cause;
 use super::open::max_parameters;
 use super::sql::first_word;
@@ -21,6 +22,12 @@ pub(super) fn refresh_schema(connection: &Connection) {
 
 /// Looks at a table or view.
 pub(super) fn table(connection: &Connection, name: &str) -> Result<TableInfo> {
+    if is_own(name) {
+        let message = format!(
+            "{name} is the buffer's own: it keeps the books of a spool there, and nobody else writes to it"
+        );
+        return Err(schema(name, message));
+    }
     refresh_schema(connection);
     let failed = |error| with_cause(schema(name, format!("cannot look at table {name}")), &error);
     match look(connection, name).map_err(failed)? {
@@ -138,7 +145,8 @@ fn table_names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         "SELECT name FROM sqlite_schema WHERE type IN ('table','view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' \
          ORDER BY name",
     )?;
-    list.query_map([], |row| row.get(0))?.collect()
+    let names = list.query_map([], |row| row.get::<_, String>(0))?;
+    names.filter(|name| !name.as_ref().is_ok_and(|name| is_own(name))).collect()
 }
 
 fn missing(name: &str, there: &[String]) -> Error {

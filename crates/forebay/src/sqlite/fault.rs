@@ -13,8 +13,10 @@ pub(super) enum Stage {
     Prepare,
     Step,
     Commit,
-    /// A statement outside a transaction, which commits itself.
+    /// A statement of `execute`, outside a transaction: it commits itself.
     Alone,
+    /// The same in a transaction.
+    Inside,
 }
 
 /// What an error means for the batch.
@@ -102,7 +104,9 @@ pub(super) fn judge(
         // gone have the same code; only the latter cannot be prepared.
         ffi::SQLITE_ERROR if stage == Stage::Step && connection.prepare(sql).is_ok() => Fault::Row(refused(error, table)),
         // Its text is the application's, which is told of it.
-        ffi::SQLITE_ERROR | ffi::SQLITE_SCHEMA | ffi::SQLITE_AUTH if stage == Stage::Alone => {
+        ffi::SQLITE_ERROR | ffi::SQLITE_SCHEMA | ffi::SQLITE_AUTH
+            if matches!(stage, Stage::Alone | Stage::Inside) =>
+        {
             Fault::Row(refused(error, table))
         }
         ffi::SQLITE_IOERR if stage == Stage::Alone => batch(

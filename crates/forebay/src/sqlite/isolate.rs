@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use rusqlite::ffi::SQLITE_CONSTRAINT_COMMITHOOK;
 
 use super::apply::{Statements, begin, commit, control, roll_back, run_length};
+use super::books::Bookkeeping;
 use super::fault::{Fault, Stage};
 use super::sql::Texts;
 use crate::batch::Batch;
@@ -27,39 +28,38 @@ pub(super) fn write(
     connection: &mut Connection,
     batch: &Batch<'_>,
     texts: &mut Texts,
+    books: &mut Bookkeeping,
     signals: &Signals,
 ) -> Result<Applied, SinkError> {
     let mut isolation = Isolation {
         connection,
         batch,
         texts,
+        books,
         refused: BTreeMap::new(),
         violators: BTreeMap::new(),
         suspects: BTreeSet::new(),
         signals,
     };
     let mut units: Vec<Unit> = batch.units().collect();
-    let unchanged = match isolation.attempt(&units, Mode::Commit)? {
-        End::Committed { unchanged } => unchanged,
+    match isolation.attempt(&units, Mode::Commit)? {
+        End::Committed(applied) => Ok(applied),
         End::Deferred(_) => {
             units = isolation.without_deferred_violations(&units)?;
             match isolation.attempt(&units, Mode::Commit)? {
-                End::Committed { unchanged } => unchanged,
+                End::Committed(applied) => Ok(applied),
                 // The lock was free between the rehearsals: somebody has changed what the rows refer to.
-                End::Deferred(error) => return Err(SinkError::busy(error)),
+                End::Deferred(error) => Err(SinkError::busy(error)),
             }
         }
-    };
-    let mut refused = isolation.refused;
-    refused.append(&mut isolation.violators);
-    let rejected = refused.into_iter().map(|(row, error)| Rejection { row, error }).collect();
-    Ok(Applied { rejected, unchanged, transactions: 1 })
+    }
 }
 
 struct Isolation<'a> {
     connection: &'a mut Connection,
     batch: &'a Batch<'a>,
     texts: &'a mut Texts,
+    books: &'a mut Bookkeeping,
     /// The first row of each unit that was refused in the present attempt, and why. Another attempt may
     /// come to another verdict: what refused a row may itself be gone.
     refused: BTreeMap<usize, Error>,
@@ -78,9 +78,7 @@ enum Mode {
 }
 
 enum End {
-    Committed {
-        unchanged: u64,
-    },
+    Committed(Applied),
     /// A deferred foreign key is violated.
     Deferred(Error),
 }
@@ -104,7 +102,7 @@ impl Isolation<'_> {
                 return Err(SinkError::busy(Error::new(ErrorKind::Busy, why)));
             }
             let ran = self.run_all(units, mode);
-            if !matches!(ran, Ok(Some(End::Committed { .. }))) || mode == Mode::Rehearse {
+            if !matches!(ran, Ok(Some(End::Committed(_)))) || mode == Mode::Rehearse {
                 roll_back(self.connection)?;
             }
             if let Some(end) = ran? {
@@ -117,6 +115,11 @@ impl Isolation<'_> {
     fn run_all(&mut self, units: &[Unit], mode: Mode) -> Result<Option<End>, SinkError> {
         let table = self.batch.row(0).shape().target().table();
         begin(self.connection, table)?;
+        if mode == Mode::Commit
+            && let Some(applied) = self.books.enter(self.connection, self.batch)?
+        {
+            return Ok(Some(End::Committed(applied)));
+        }
         let mut unchanged = 0;
         let mut next = 0;
         while next < units.len() {
@@ -148,11 +151,11 @@ impl Isolation<'_> {
             }
         }
         let end = match mode {
-            Mode::Commit => commit(self.connection, table),
-            Mode::Rehearse => self.rehearse_commit(table),
+            Mode::Commit => self.commit(unchanged),
+            Mode::Rehearse => self.rehearse_commit(table).map(|()| Applied::default()),
         };
         match end {
-            Ok(()) => Ok(Some(End::Committed { unchanged })),
+            Ok(applied) => Ok(Some(End::Committed(applied))),
             Err(Fault::Deferred(error)) => Ok(Some(End::Deferred(error))),
             Err(Fault::Row(error)) => Err(SinkError::busy(error)),
             Err(Fault::Batch(error)) => Err(error),
@@ -233,6 +236,16 @@ impl Isolation<'_> {
         self.refused.insert(unit.start, error);
     }
 
+    /// COMMIT, with the refused rows in the books.
+    fn commit(&mut self, unchanged: u64) -> Result<Applied, Fault> {
+        let mut refused = self.refused.clone();
+        refused.extend(self.violators.clone());
+        let rejected = refused.into_iter().map(|(row, error)| Rejection { row, error }).collect();
+        let applied = Applied { rejected, unchanged, transactions: 1 };
+        Bookkeeping::keep(self.connection, self.batch, &applied.rejected)?;
+        self.books.commit(self.connection, self.batch, applied)
+    }
+
     /// COMMIT with a hook that turns it into a rollback, after the foreign keys have been checked.
     fn rehearse_commit(&mut self, table: &str) -> Result<(), Fault> {
         let hooked = |connection: &mut Connection, on: bool| {
@@ -298,7 +311,7 @@ impl Isolation<'_> {
     /// Whether the units could commit: the violation if not.
     fn rehearse(&mut self, good: &[Unit], part: &[Unit]) -> Result<Option<Error>, SinkError> {
         match self.attempt(&merged(good, part), Mode::Rehearse)? {
-            End::Committed { .. } => Ok(None),
+            End::Committed(_) => Ok(None),
             End::Deferred(error) => Ok(Some(error)),
         }
     }

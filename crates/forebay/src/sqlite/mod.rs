@@ -4,8 +4,10 @@
 //! that this process holds on it; so everything here looks at names and inodes, and at nothing else.
 
 mod apply;
+mod books;
 mod busy;
 mod describe;
+mod execute;
 mod fault;
 mod isolate;
 mod open;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
+use self::books::Bookkeeping;
 use self::busy::Waiting;
 use self::open::Settings;
 pub use self::readers::{Reader, Readers};
@@ -28,7 +31,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::shape::Operation;
 use crate::signals::Signals;
-use crate::sink::{Applied, Sink, SinkError, StatementInfo, TableInfo};
+use crate::sink::{Applied, Books, Sink, SinkError, StatementInfo, TableInfo};
 
 /// Writes batches to a SQLite file.
 pub struct SqliteSink {
@@ -40,6 +43,7 @@ pub struct SqliteSink {
     connection: Option<Connection>,
     files: Files,
     texts: Texts,
+    books: Bookkeeping,
     readers: Readers,
 }
 
@@ -76,6 +80,7 @@ impl SqliteSink {
             connection: Some(connection),
             files,
             texts: Texts::default(),
+            books: Bookkeeping::default(),
         })
     }
 
@@ -115,6 +120,15 @@ impl SqliteSink {
         }
         Ok(self.connection.as_mut().expect("it is there, or was opened just now"))
     }
+
+    /// Gives the connection up if it is of no use after an error.
+    fn let_go_after(&mut self, error: &SinkError) {
+        if error.needs_new_connection()
+            && let Some(connection) = self.connection.take()
+        {
+            self.files.let_go(&connection);
+        }
+    }
 }
 
 fn not_opened(error: Error) -> SinkError {
@@ -144,12 +158,23 @@ impl Sink for SqliteSink {
             Some(connection) => self.files.check(connection, &self.signals).map(|()| applied),
             None => Ok(applied),
         });
-        if applied.as_ref().is_err_and(SinkError::needs_new_connection)
-            && let Some(connection) = self.connection.take()
-        {
-            self.files.let_go(&connection);
-        }
-        applied
+        applied.map_err(|error| {
+            self.let_go_after(&error);
+            self.books.soften(batch, error)
+        })
+    }
+
+    fn books(&mut self, spool: &str) -> Result<Option<Books>> {
+        let connection = self.connection().map_err(|error| error.error)?;
+        books::look(connection, spool)
+    }
+
+    fn open_books(&mut self, spool: &str, applied: u64) -> Result<()> {
+        let connection = self.connection().map_err(|error| error.error)?;
+        books::open(connection, spool, applied).map_err(|error| {
+            self.let_go_after(&error);
+            error.error
+        })
     }
 
     fn is_untidy(&self) -> bool {

@@ -95,7 +95,8 @@ fn values(table: &str, columns: &[String], rows: usize) -> String {
 pub(super) fn first_word(sql: &str) -> String {
     let mut rest = sql;
     loop {
-        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';');
+        // SQLite takes a byte order mark for a blank.
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';' || c == '\u{feff}');
         rest = if let Some(comment) = rest.strip_prefix("--") {
             comment.split_once('\n').map_or("", |(_, rest)| rest)
         } else if let Some(comment) = rest.strip_prefix("/*") {
@@ -122,6 +123,7 @@ mod tests {
     #[test]
     fn the_first_word_is_found_behind_comments() {
         assert_eq!(first_word(" -- insert\n/* update */ ; Delete FROM t"), "DELETE");
+        assert_eq!(first_word("\u{feff}/**/\u{feff}commit"), "COMMIT");
         assert_eq!(first_word("-- nothing"), "");
     }
 }
