@@ -239,6 +239,20 @@ fn two_statements_are_refused_and_neither_runs() {
 }
 
 #[test]
+fn another_file_that_cannot_be_opened_fails_its_statement_and_not_the_buffer() {
+    let scratch = Scratch::new(TABLE);
+    let buffer = scratch.buffer();
+    let other = scratch.path().with_file_name("other.db");
+    std::fs::write(&other, "this is no database, whatever its name says".repeat(50)).unwrap();
+    let other = other.display();
+    rejected(&buffer, "ATTACH 'no/such/folder/other.db' AS other", "unable to open database");
+    rejected(&buffer, "VACUUM INTO 'no/such/folder/other.db'", "unable to open database");
+    rejected(&buffer, &format!("ATTACH '{other}' AS other"), "file is not a database");
+    buffer.execute("INSERT INTO t VALUES (1, 1)").unwrap();
+    assert_eq!(scratch.column::<i64>("SELECT id FROM t"), [1]);
+}
+
+#[test]
 fn a_statement_that_fails_is_rejected_with_the_databases_words_as_the_cause() {
     let scratch = Scratch::new(TABLE);
     let buffer = scratch.buffer();

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, ffi};
 
+use super::sql::first_word;
 use crate::error::{Error, ErrorKind};
 use crate::shape::shortened;
 use crate::sink::{SinkError, Verdict};
@@ -106,6 +107,13 @@ pub(super) fn judge(
         // Its text is the application's, which is told of it.
         ffi::SQLITE_ERROR | ffi::SQLITE_SCHEMA | ffi::SQLITE_AUTH
             if matches!(stage, Stage::Alone | Stage::Inside) =>
+        {
+            Fault::Row(refused(error, table))
+        }
+        // Of another file, which the statement names: the database is open.
+        ffi::SQLITE_CANTOPEN if stage == Stage::Alone => Fault::Row(refused(error, table)),
+        ffi::SQLITE_NOTADB | ffi::SQLITE_CORRUPT
+            if stage == Stage::Alone && first_word(sql) == "ATTACH" =>
         {
             Fault::Row(refused(error, table))
         }
