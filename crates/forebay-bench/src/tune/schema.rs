@@ -41,10 +41,10 @@ pub(super) struct Reference {
     pub(super) parent_column: Option<String>,
 }
 
-/// All tables and views that the user has made, and those that virtual tables keep beside them.
+/// All tables and views that the user has made, and those that virtual tables keep beside them; not those of a spool.
 pub(super) fn tables(connection: &Connection) -> rusqlite::Result<Vec<Table>> {
     let sql = "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite\\_%' \
-               ESCAPE '\\' ORDER BY name";
+               ESCAPE '\\' AND name NOT IN ('_forebay', '_forebay_rejected') ORDER BY name";
     let mut statement = connection.prepare(sql)?;
     let tables = statement.query_map([], |row| {
         Ok(Table { name: row.get(0)?, kind: row.get(1)?, without_rowid: row.get(2)? })

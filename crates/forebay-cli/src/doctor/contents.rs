@@ -248,7 +248,7 @@ fn foreign_keys(
 fn tables(connection: &Connection, _: &Database, _: Depth) -> rusqlite::Result<Option<Finding>> {
     const CHECK: &str = "tables";
     let of_users = "FROM pragma_table_list AS t WHERE t.schema = 'main' AND t.type = 'table' AND t.name NOT LIKE \
-                    'sqlite\\_%' ESCAPE '\\'";
+                    'sqlite\\_%' ESCAPE '\\' AND t.name NOT IN ('_forebay', '_forebay_rejected')";
     let all = number(connection, &format!("SELECT count(*) {of_users}"))?;
     let keyless = texts(
         connection,
