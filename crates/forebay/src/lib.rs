@@ -86,14 +86,14 @@ mod shape;
 mod signals;
 mod sink;
 #[cfg(feature = "spool")]
-mod spool;
+pub mod spool;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod stats;
 mod sync;
 mod table;
 mod turns;
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "spool"))]
 mod validate;
 mod value;
 mod wait;

@@ -191,7 +191,7 @@ impl<'a> Values<'a> {
     }
 }
 
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "spool"))]
 impl<'a> Values<'a> {
     /// What is left to be read.
     pub(crate) fn bytes(&self) -> &'a [u8] {
@@ -200,7 +200,7 @@ impl<'a> Values<'a> {
 }
 
 /// Whether a value may begin with this byte.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "spool"))]
 pub(crate) fn is_tag(byte: u8) -> bool {
     byte <= BLOB
 }

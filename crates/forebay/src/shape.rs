@@ -12,6 +12,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::fit::Fit;
 use crate::row::{ValueRef, Values};
 use crate::sink::{ColumnType, StatementInfo, TableInfo};
+#[cfg(feature = "spool")]
+use crate::spool::Definition;
 use crate::sync::Mutex;
 
 /// Different lists of fields that one producer may meet, unless
@@ -20,6 +22,7 @@ pub const MAX_SHAPES: usize = 16;
 
 /// What the rows of a producer do to the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "spool", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Operation {
     /// Insert the row.
@@ -69,6 +72,7 @@ impl Operation {
 
 /// Where the rows of a producer go and what they do there.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "spool", derive(serde::Serialize, serde::Deserialize))]
 pub struct Target {
     pub(crate) table: String,
     pub(crate) operation: Operation,
@@ -175,6 +179,22 @@ impl Shape {
     /// The names that a row of it has, unless it is a tuple.
     pub(crate) fn expected(&self) -> &Expected {
         &self.fields
+    }
+
+    /// All that another process needs to know of it.
+    #[cfg(feature = "spool")]
+    pub(crate) fn definition(&self) -> Definition {
+        Definition {
+            number: self.id,
+            target: Target::clone(&self.target),
+            fields: self.fields.names().to_vec(),
+            positional: self.positional,
+            columns: self.columns.clone(),
+            parameters: self.parameters.clone(),
+            key: self.key.clone(),
+            key_types: self.key_types.clone(),
+            newest: self.newest,
+        }
     }
 
     /// Whether its rows would be written the same way.
@@ -387,6 +407,25 @@ impl Shapes {
         let shape = Arc::new(make(id));
         all.push(Arc::clone(&shape));
         Ok(shape)
+    }
+
+    /// Makes the shape of another process's rows anew; it has a number of this process.
+    #[cfg(feature = "spool")]
+    pub(crate) fn restore(&self, definition: &Definition) -> Result<Arc<Shape>> {
+        let Definition { target, fields, positional, columns, parameters, .. } = definition.clone();
+        let Definition { key, key_types, newest, .. } = definition.clone();
+        self.add(|id| Shape {
+            id,
+            target: Arc::new(target),
+            fields: Expected::new(fields),
+            positional,
+            columns,
+            parameters,
+            key,
+            key_types,
+            newest,
+            stale: AtomicBool::new(false),
+        })
     }
 
     /// Brings a copy of the list up to date.

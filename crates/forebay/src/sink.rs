@@ -240,6 +240,7 @@ pub(crate) struct ColumnInfo {
 
 /// What a column takes, and compares its values as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "spool", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum ColumnType {
     /// Integers. SQLite also takes other numbers there, and compares them as such.

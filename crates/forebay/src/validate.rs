@@ -1,7 +1,6 @@
 //! Whether bytes that nobody vouches for begin with a frame: after that the reader in `row.rs`, which trusts, is right.
 //!
-//! The log's own bytes need none of this: they were encoded in this process. Built for tests and the fuzzer until there are
-//! others.
+//! The log's own bytes need none of this: they were encoded in this process. Those of a spool were not.
 
 use std::fmt;
 
@@ -95,6 +94,7 @@ pub(crate) fn validate(bytes: &[u8]) -> Result<Valid, Malformed> {
 /// # Panics
 ///
 /// When it does not hold.
+#[cfg(any(test, fuzzing))]
 pub fn check_frames(bytes: &[u8]) {
     let mut starts = Vec::new();
     let mut end = 0;
@@ -113,6 +113,7 @@ pub fn check_frames(bytes: &[u8]) {
 }
 
 /// A frame that is valid is what its values make when they are encoded, each at its place.
+#[cfg(any(test, fuzzing))]
 fn check_frame(frame: &[u8], valid: Valid) {
     let head = Frame::read(frame);
     assert_eq!((head.length, head.shape), (valid.length, valid.shape));
@@ -134,6 +135,7 @@ fn check_frame(frame: &[u8], valid: Valid) {
     }
 }
 
+#[cfg(any(test, fuzzing))]
 fn put(bytes: &mut Vec<u8>, value: ValueRef<'_>) {
     match value {
         ValueRef::Null => row::put_null(bytes),

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! * `published` says where the last unit ends that was accepted. It is stored, in one piece, after the unit's bytes: what
-//!   is behind it was never promised to anybody. Its upper half is a check of the lower one.
+//!   is behind it was never promised to anybody. Its upper half is a check of the lower one. It is [`FREE`] when the
+//!   segment holds nothing, and while its header is written anew: then the rest of the header says nothing.
 //! * `number` is that of the file, which its name has too; `epoch` counts the times that the spool was opened.
 //! * `capacity` is the file's length; `sealed` is 0 while rows are appended, [`SEALED`] when another segment follows.
 //! * The header's `crc` is over all that does not change while rows are appended: magic, and format to capacity.
@@ -37,6 +38,9 @@ pub(crate) const ALIGNMENT: usize = 8;
 
 /// In `sealed` when another segment follows.
 pub(crate) const SEALED: u32 = 0x5EA1_ED0F;
+
+/// In `published` when the segment is free. The same for all, so that it is known while the header is half written.
+pub(crate) const FREE: u64 = 0xF4EE_F4EE_0000_0000;
 
 /// Where `published` and `sealed` are, which change while a segment is in use.
 pub(crate) const PUBLISHED: Range<usize> = 8..16;
@@ -100,9 +104,12 @@ impl Header {
         })
     }
 
-    /// The word that says that units up to `end` are accepted.
+    /// The word that says that units up to `end` are accepted; [`FREE`] when that is 0.
     #[inline]
     pub(crate) fn published(&self, end: u32) -> u64 {
+        if end == 0 {
+            return FREE;
+        }
         // Odd factors, so that any other `end` has another check, and so that zeros are never one.
         let salt = (self.first_seq ^ self.spool as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
             ^ u64::from(self.epoch).wrapping_mul(0xD6E8_FEB8_6659_FD93);
