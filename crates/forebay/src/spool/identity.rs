@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::files;
 use super::format::FORMAT;
 use super::refusal::{damaged, newer, unreadable, unwritable};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const NAME: &str = "spool.json";
 const UNFINISHED: &str = "spool.json.new";
@@ -28,6 +28,13 @@ pub(crate) struct Identity {
     pub(crate) database: String,
     /// Which boot of the machine it was opened in, where the system tells.
     pub(crate) boot: Option<String>,
+}
+
+/// What a look at a folder's identity shows.
+pub(super) enum Look {
+    Nothing,
+    Whole(Identity),
+    Damaged(Error),
 }
 
 /// The file's JSON.
@@ -51,32 +58,48 @@ impl Identity {
     /// [`ErrorKind::Spool`](crate::ErrorKind::Spool) when it cannot be read, is damaged, is of a newer format, or is
     /// missing beside segments.
     pub(crate) fn read(folder: &Path) -> Result<Option<Self>> {
+        match Self::look(folder)? {
+            Look::Nothing => Ok(None),
+            Look::Whole(identity) => Ok(Some(identity)),
+            Look::Damaged(error) => Err(error),
+        }
+    }
+
+    /// Reads it, with what a salvage gets over told apart.
+    pub(super) fn look(folder: &Path) -> Result<Look> {
         let path = folder.join(NAME);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return match files::list(folder)?.segments.first() {
-                    None => Ok(None),
-                    Some((_, segment)) => Err(damaged(
-                        &path,
-                        format_args!(
-                            "which says whose rows these are, is missing beside {}",
-                            segment.display()
-                        ),
-                    )),
-                };
+                let listed = files::list(folder)?;
+                let Some((_, segment)) = listed.segments.first() else { return Ok(Look::Nothing) };
+                let what =
+                    format!("which says whose rows are in {}, is missing", segment.display());
+                return Ok(Look::Damaged(damaged(&path, what)));
             }
             Err(error) => return Err(unreadable(&path, error)),
         };
-        let json: serde_json::Value = serde_json::from_slice(&bytes)
-            .map_err(|error| damaged(&path, format_args!("which is not JSON: {error}")))?;
-        match json.get("format").and_then(serde_json::Value::as_u64) {
-            Some(format) if format > u64::from(FORMAT) => return Err(newer(&path, format, FORMAT)),
-            _ => {}
+        let json: serde_json::Value = match serde_json::from_slice(&bytes) {
+            Ok(json) => json,
+            Err(error) => {
+                let what = format!("which is not JSON: {error}");
+                return Ok(Look::Damaged(damaged(&path, what)));
+            }
+        };
+        let format = json.get("format").and_then(serde_json::Value::as_u64);
+        let text: Option<Text> = serde_json::from_value(json).ok();
+        if let Some(format) = format.filter(|format| *format > u64::from(FORMAT)) {
+            // A version that only reads like a later one: the check is that of ours.
+            let ours = text.map(|text| Text { format: FORMAT, ..text }.into_identity());
+            if ours.flatten().is_none() {
+                return Err(newer(&path, format, FORMAT));
+            }
+            return Ok(Look::Damaged(damaged(&path, "which does not match its own check")));
         }
-        let text = serde_json::from_value(json).ok();
-        let identity = text.and_then(Text::into_identity);
-        identity.map(Some).ok_or_else(|| damaged(&path, "which does not match its own check"))
+        Ok(match text.and_then(Text::into_identity) {
+            Some(identity) => Look::Whole(identity),
+            None => Look::Damaged(damaged(&path, "which does not match its own check")),
+        })
     }
 
     /// Writes it in the place of the one that is there, in one step.

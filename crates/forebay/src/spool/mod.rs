@@ -3,9 +3,19 @@
 mod definition;
 mod files;
 mod format;
+mod gather;
 mod identity;
 mod image;
+mod inspect;
+mod lock;
+mod rebuild;
 mod refusal;
+mod salvage;
 mod scan;
 
 pub(crate) use definition::Definition;
+pub use inspect::{Inspection, Segment, SegmentState, Table, inspect};
+pub use salvage::{Salvaged, Unread, salvage};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! What any damage of a small spool comes to: refused, or read with exactly the rows that were accepted.
+
+mod damages;
+mod order;
+mod sample;
+
+pub(super) use sample::{APPLIED, FIRST, Sample, folder};

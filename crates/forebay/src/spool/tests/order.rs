@@ -1,0 +1,54 @@
+//! What belongs together, and what does not: segments among each other, a spool and its database.
+
+use std::fs;
+
+use super::sample::{APPLIED, FIRST, Sample, folder, read};
+use crate::error::ErrorKind;
+use crate::spool::identity::Identity;
+use crate::spool::scan::{check, scan};
+
+#[test]
+fn a_database_that_the_spool_does_not_belong_to_is_refused_with_the_rows_concerned() {
+    let folder = folder();
+    let sample = Sample::write(folder.path());
+    let end = sample.promised.last().expect("rows").0 + 1;
+    let identity = Identity::read(folder.path()).expect("reads").expect("a spool");
+    let scan = scan(folder.path(), &identity).expect("whole");
+    for (applied, said) in [
+        (None, "knows nothing of it"),
+        (Some(FIRST - 5), "rows 35 to 39 are in neither"),
+        (Some(end + 1), "the spool ends before row"),
+    ] {
+        let error = check(&scan, applied, "app.db").expect_err("refused");
+        assert_eq!(error.kind(), ErrorKind::Spool);
+        assert!(error.to_string().contains(said), "{error}");
+    }
+    for applied in [FIRST, APPLIED, end] {
+        assert_eq!(check(&scan, Some(applied), "app.db").expect("goes on"), applied);
+    }
+}
+
+#[test]
+fn a_replay_never_begins_inside_a_group() {
+    let folder = folder();
+    Sample::write(folder.path());
+    let error = read(folder.path(), FIRST + 2).expect_err("the second row of a group");
+    assert!(error.to_string().contains("is inside a group"), "{error}");
+}
+
+#[test]
+fn what_was_closed_needs_no_segments_and_has_none_to_replay() {
+    let folder = folder();
+    let sample = Sample::write(folder.path());
+    let identity = Identity::read(folder.path()).expect("reads").expect("a spool");
+    let closed = Identity { open: false, ..identity };
+    closed.write(folder.path()).expect("writes");
+    let left = scan(folder.path(), &closed).expect("reads");
+    assert!(left.segments.is_empty() && left.rows.is_none());
+    assert_eq!(left.others.len(), sample.files.len() - 1, "all but spool.json is left over");
+    for path in left.others {
+        fs::remove_file(path).expect("removes");
+    }
+    let empty = scan(folder.path(), &closed).expect("reads");
+    assert_eq!(check(&empty, Some(99), "app.db").expect("goes on"), 99);
+}
