@@ -184,6 +184,7 @@ pub(crate) fn read_unit(bytes: &[u8], start: usize) -> Option<Unit> {
             break;
         }
     }
+    seq.checked_add(rows)?;
     let frames = first..end;
     let whole = head == envelope(check_of(&bytes[frames.clone()]), epoch, seq);
     let end = start + unit_bytes(frames.len());

@@ -99,7 +99,7 @@ impl Gathered {
         self.holes.push(Hole { path: path.to_owned(), damage });
     }
 
-    fn read(&mut self, path: &Path, bytes: &[u8], spool: u128) -> Result<()> {
+    pub(super) fn read(&mut self, path: &Path, bytes: &[u8], spool: u128) -> Result<()> {
         let header = match State::read(bytes) {
             Ok(State::Free) => return Ok(()),
             Ok(State::Used { header, sealed, .. }) => {

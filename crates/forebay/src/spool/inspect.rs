@@ -271,7 +271,7 @@ fn is_locked(folder: &Path) -> bool {
 mod tests {
     use super::*;
     use crate::spool::lock::Lock;
-    use crate::spool::tests::{APPLIED, Sample, folder};
+    use crate::spool::tests::sample::{APPLIED, FIRST, Sample, folder};
 
     #[test]
     fn it_counts_rows_by_table_and_names_no_value() {
@@ -279,7 +279,7 @@ mod tests {
         let sample = Sample::write(folder.path());
         let seen = inspect(folder.path()).expect("a spool");
         let rows: u64 = seen.tables.iter().map(|table| table.rows).sum();
-        let all = sample.promised.len() as u64 + APPLIED - crate::spool::tests::FIRST;
+        let all = sample.promised.len() as u64 + APPLIED - FIRST;
         assert_eq!((rows, seen.tables.len(), seen.segments.len()), (all, 2, 4));
         let states: Vec<_> = seen.segments.iter().map(|segment| segment.state).collect();
         let open = SegmentState::Open;

@@ -94,7 +94,8 @@ pub fn salvage(folder: impl AsRef<Path>, applied: Option<u64>) -> Result<Salvage
         return Err(error);
     }
     exchange(&unfinished, folder)?;
-    let set_aside = set_aside(&unfinished, folder)?;
+    // Under the name that it has now the next salvage finds it and gives it the right one.
+    let set_aside = set_aside(&unfinished, folder).unwrap_or(unfinished);
     drop(lock);
     let (kept, applied) = (plan.kept, plan.applied);
     let unread = gathered.holes.into_iter().map(Unread::from).collect();

@@ -1,6 +1,6 @@
 //! All that a spool holds, verified before anything is done with it; what is not perfect is refused.
 
-use std::collections::HashMap;
+use std::collections::hash_map::{Entry, HashMap};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -115,11 +115,12 @@ fn read(
             }
         };
     }
-    if !definitions.contains_key(&header.epoch) {
-        let folder = path.parent().unwrap_or(path);
-        definitions.insert(header.epoch, Definitions::read(folder, header.epoch)?);
-    }
-    let known = &definitions[&header.epoch];
+    let known = match definitions.entry(header.epoch) {
+        Entry::Occupied(known) => known.into_mut(),
+        Entry::Vacant(unknown) => {
+            unknown.insert(Definitions::read(path.parent().unwrap_or(path), header.epoch)?)
+        }
+    };
     let mut seq = header.first_seq;
     for unit in units(&bytes, header, end) {
         let unit = unit.map_err(|damage| damage.refuse(path))?;

@@ -2,6 +2,5 @@
 
 mod damages;
 mod order;
-mod sample;
-
-pub(super) use sample::{APPLIED, FIRST, Sample, folder};
+mod salvages;
+pub(super) mod sample;

@@ -11,27 +11,25 @@ use crate::shape::{Operation, Target};
 use crate::sink::ColumnType;
 use crate::spool::definition::{Definition, Definitions, Journal};
 use crate::spool::files;
-use crate::spool::format::{
-    FREE, HEADER, Header, PUBLISHED, SEAL, SEALED, check_of, envelope, unit_bytes,
-};
+use crate::spool::format::{FREE, Header, PUBLISHED, SEAL, SEALED, check_of, envelope, unit_bytes};
 use crate::spool::identity::Identity;
 use crate::spool::scan::{Scan, check, scan};
 
-pub(super) const CAPACITY: usize = 512;
-pub(super) const FIRST: u64 = 40;
-pub(super) const APPLIED: u64 = 43;
+pub(in crate::spool) const CAPACITY: usize = 512;
+pub(in crate::spool) const FIRST: u64 = 40;
+pub(in crate::spool) const APPLIED: u64 = 43;
 
 /// A row as a test sees it: its number, its table, its values.
-pub(super) type Plain = (u64, String, Vec<Value>);
+pub(in crate::spool) type Plain = (u64, String, Vec<Value>);
 
-pub(super) struct Sample {
+pub(in crate::spool) struct Sample {
     /// The accepted rows that are not applied.
-    pub(super) promised: Vec<Plain>,
+    pub(in crate::spool) promised: Vec<Plain>,
     /// The file of each of them.
-    pub(super) homes: Vec<PathBuf>,
+    pub(in crate::spool) homes: Vec<PathBuf>,
     /// The row that was never accepted.
-    pub(super) torn: Plain,
-    pub(super) files: Vec<(PathBuf, Vec<u8>)>,
+    pub(in crate::spool) torn: Plain,
+    pub(in crate::spool) files: Vec<(PathBuf, Vec<u8>)>,
 }
 
 struct Making {
@@ -69,7 +67,7 @@ impl Making {
                 &mut frames,
                 start,
                 number,
-                more | if seq % 3 == 0 { RECEIPT } else { 0 },
+                more | if seq.is_multiple_of(3) { RECEIPT } else { 0 },
             );
             let table = definitions[shape].target.table().to_owned();
             let values = Values::of_frame(&frames[start..]).map(|value| value.to_value()).collect();
@@ -123,7 +121,7 @@ fn definitions(offset: u16) -> Vec<Definition> {
 }
 
 impl Sample {
-    pub(super) fn write(folder: &Path) -> Self {
+    pub(in crate::spool) fn write(folder: &Path) -> Self {
         let identity = Identity {
             spool: 77 << 70 | 5,
             epoch: 7,
@@ -177,7 +175,7 @@ impl Sample {
     }
 
     /// Has the folder hold these files and no others.
-    pub(super) fn restore(&self, folder: &Path) {
+    pub(in crate::spool) fn restore(&self, folder: &Path) {
         for (path, _) in snapshot(folder) {
             if !self.files.iter().any(|(known, _)| *known == path) {
                 fs::remove_file(path).expect("removes");
@@ -189,7 +187,7 @@ impl Sample {
     }
 }
 
-pub(super) fn snapshot(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+pub(in crate::spool) fn snapshot(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("one").path());
     let mut files: Vec<_> =
         entries.map(|path| (path.clone(), fs::read(&path).expect("bytes"))).collect();
@@ -198,14 +196,14 @@ pub(super) fn snapshot(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 /// A folder in memory, where there is one: the tests write thousands of files.
-pub(super) fn folder() -> tempfile::TempDir {
+pub(in crate::spool) fn folder() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     folder.expect("a folder")
 }
 
 /// Reads a spool as a buffer that is opened does.
-pub(super) fn read(folder: &Path, applied: u64) -> Result<(Scan, Vec<Plain>)> {
+pub(in crate::spool) fn read(folder: &Path, applied: u64) -> Result<(Scan, Vec<Plain>)> {
     let identity = Identity::read(folder)?.expect("a spool");
     let scan = scan(folder, &identity)?;
     let from = check(&scan, Some(applied), "app.db")?;
@@ -227,6 +225,3 @@ pub(super) fn read(folder: &Path, applied: u64) -> Result<(Scan, Vec<Plain>)> {
     }
     Ok((scan, rows))
 }
-
-/// The file's whole length up to where its header ends, for those who damage it.
-pub(super) const HEAD: usize = HEADER;
