@@ -26,13 +26,15 @@ const FAILPOINTS: &str = "fail";
 
 /// What the library asks for itself. Every user compiles it, or, where a feature needs it, may; the models and the
 /// failpoints are for the tests.
-const LIBRARY: [&str; 14] = [
+const LIBRARY: [&str; 16] = [
+    "crc32c",
     "deadpool",
     FAILPOINTS,
     "fastrand",
     "hashbrown",
     "humantime-serde",
     "loom",
+    "memmap2",
     "metrics",
     "parking_lot",
     "rusqlite",

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::row::{
-    Frame, MORE, RECEIPT, Value, Values, put_blob, put_integer, put_null, put_real, put_text,
+    Frame, MORE, RECEIPT, Value, ValueRef, Values, put_blob, put_integer, put_null, put_real,
+    put_text,
 };
 use crate::shape::{Operation, Target};
 use crate::sink::ColumnType;
@@ -70,7 +71,7 @@ impl Making {
                 more | if seq.is_multiple_of(3) { RECEIPT } else { 0 },
             );
             let table = definitions[shape].target.table().to_owned();
-            let values = Values::of_frame(&frames[start..]).map(|value| value.to_value()).collect();
+            let values = Values::of_frame(&frames[start..]).map(ValueRef::to_value).collect();
             self.rows.push((seq, table, values));
         }
         let end = self.bytes.len() + unit_bytes(frames.len());
@@ -217,7 +218,7 @@ pub(in crate::spool) fn read(folder: &Path, applied: u64) -> Result<(Scan, Vec<P
             let head = Frame::read(rest);
             assert_eq!(head.flags & RECEIPT, 0, "nobody waits for it any more");
             let definition = definitions.find(head.shape - 100).expect("a shape");
-            let values = Values::of_frame(&rest[..head.length]).map(|value| value.to_value());
+            let values = Values::of_frame(&rest[..head.length]).map(ValueRef::to_value);
             rows.push((seq, definition.target.table().to_owned(), values.collect()));
             (rest, seq) = (&rest[head.length..], seq + 1);
         }
