@@ -407,6 +407,10 @@ impl Builder {
     pub fn open(self) -> Result<WriteBuffer> {
         let mut config = self.config;
         config.check()?;
+        if config.spool.is_some() {
+            let why = "spool is set, and no buffer can keep its rows in a spool yet: leave it out";
+            return Err(Error::new(ErrorKind::Config, why).with_field("spool"));
+        }
         // The process may change its folder before the file is opened again.
         if let Some(file) = &mut config.rejects.file
             && let Ok(absolute) = std::path::absolute(&*file)

@@ -66,7 +66,7 @@ pub struct Config {
     pub rejects: Rejects,
     /// A folder for the spool: accepted rows are kept in files there until they are committed, so that they survive
     /// the process. Default none: they are in memory. Of this process alone, on a local disk; made if it is not
-    /// there. Needs the feature `spool`, and excludes `retry.give_up`.
+    /// there. Needs the feature `spool`, and excludes `retry.give_up`. No buffer can be opened with one yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spool: Option<PathBuf>,
     /// Bytes that the spool's files take at the most, when rows gather because the database cannot be written.
