@@ -67,6 +67,7 @@ mod environment;
 mod error;
 mod fit;
 mod handle;
+mod log;
 mod merge;
 mod metrics;
 mod persist;
@@ -87,8 +88,12 @@ mod signals;
 mod sink;
 #[cfg(feature = "spool")]
 pub mod spool;
+#[cfg(not(feature = "spool"))]
+#[path = "spool/absent.rs"]
+mod spool;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod state;
 mod stats;
 mod sync;
 mod table;
