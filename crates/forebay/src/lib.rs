@@ -65,6 +65,8 @@ mod encode;
 mod ending;
 mod environment;
 mod error;
+#[cfg(any(feature = "sqlite", feature = "spool"))]
+mod filesystem;
 mod fit;
 mod handle;
 mod log;
