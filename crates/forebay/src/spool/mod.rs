@@ -1,5 +1,4 @@
 //! The spool: segments of the row log in memory-mapped files, so that accepted rows survive the process.
-#![cfg_attr(not(test), allow(dead_code, unused_imports, reason = "the engine does not use it yet"))]
 
 #[cfg(any(test, fuzzing))]
 mod any_bytes;
@@ -23,14 +22,13 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub use any_bytes::check_segment;
 pub(crate) use definition::{Definition, Journal};
 pub(crate) use file::SegmentFile;
-pub(crate) use format::check_of;
+pub(crate) use format::{after_unit, check_of};
 pub use inspect::{Inspection, Segment, SegmentState, Table, inspect};
 pub use salvage::{Salvaged, Unread, salvage};
 
@@ -41,8 +39,9 @@ use self::map::Birthmark;
 use self::open::Renumbered;
 use self::refusal::damaged;
 use self::scan::Found;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::reject::DeadLetter;
+use crate::sync::Mutex;
 
 /// A spool that a buffer has open.
 #[derive(Debug)]
@@ -53,9 +52,16 @@ pub(crate) struct Spool {
     identity: Identity,
     /// Of the files that it makes, in bytes.
     capacity: u32,
-    /// The largest number that a segment has.
-    last_number: AtomicU32,
     birthmark: Birthmark,
+    /// Held while a segment is made, so that none appears when it is closed.
+    hold: Mutex<Option<Hold>>,
+}
+
+/// What whoever has the spool open has of it.
+#[derive(Debug)]
+struct Hold {
+    /// The largest number that a segment has.
+    last_number: u32,
     _lock: Lock,
 }
 
@@ -107,13 +113,17 @@ impl Spool {
     ///
     /// [`ErrorKind::Spool`](crate::ErrorKind::Spool) with the cause, when there is no room for it.
     pub(crate) fn make(&self) -> Result<SegmentFile> {
-        let next = |last: u32| last.checked_add(1);
-        let last = self.last_number.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        let last =
-            last.map_err(|_| damaged(&self.folder, "in which no number is left for a segment"))?;
+        let mut hold = self.hold.lock();
+        let Some(Hold { last_number, .. }) = &mut *hold else {
+            let message = format!("the spool {} is closed", self.folder.display());
+            return Err(Error::new(ErrorKind::Closed, message));
+        };
+        let number = last_number.checked_add(1);
+        let number = number
+            .ok_or_else(|| damaged(&self.folder, "in which no number is left for a segment"))?;
+        *last_number = number;
         let Identity { spool, epoch, .. } = self.identity;
-        let capacity = self.capacity;
-        let header = Header { number: last + 1, spool, first_seq: 0, epoch, capacity };
+        let header = Header { number, spool, first_seq: 0, epoch, capacity: self.capacity };
         SegmentFile::create(&self.folder, header)
     }
 
@@ -123,8 +133,17 @@ impl Spool {
         self.birthmark.is_of_a_child()
     }
 
-    /// Notes that every row is decided, and removes what is not needed any more. Errors are logged: the next opening copes.
-    pub(crate) fn close(&self) {
+    /// Lets another process open it. When it `is_empty`, every row being decided, what is not needed any more is removed;
+    /// errors are logged, for the next opening copes.
+    pub(crate) fn close(&self, is_empty: bool) {
+        let Some(hold) = self.hold.lock().take() else { return };
+        if is_empty {
+            self.remove_all();
+        }
+        drop(hold);
+    }
+
+    fn remove_all(&self) {
         let closed = Identity { open: false, ..self.identity.clone() };
         // While it says that it is open its segments must be there.
         let listed = closed.write(&self.folder).and_then(|()| files::list(&self.folder));

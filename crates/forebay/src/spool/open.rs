@@ -32,7 +32,6 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -44,12 +43,13 @@ use super::lock::Lock;
 use super::map::Birthmark;
 use super::refusal::{damaged, row_range, unreadable, unwritable};
 use super::scan::{Found, Scan, check, scan};
-use super::{Opened, Recovered, Spool, step};
+use super::{Hold, Opened, Recovered, Spool, step};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filesystem::network_filesystem;
 use crate::shape::Shapes;
 use crate::sink::Sink;
+use crate::sync::Mutex;
 
 /// Files are multiples of this.
 const PAGE: usize = 4096;
@@ -96,11 +96,10 @@ impl Spool {
         let spool = Spool {
             folder: folder.clone(),
             capacity: capacity(config)?,
-            last_number: AtomicU32::new(found.last_number),
             birthmark: birthmark(folder)?,
             key,
             identity,
-            _lock: lock,
+            hold: Mutex::new(Some(Hold { last_number: found.last_number, _lock: lock })),
         };
         let mut open = spool.make()?;
         let spare = spool.make().inspect_err(|_| discard(&[&open]))?;

@@ -5,7 +5,6 @@ use std::collections::hash_map::{Entry, HashMap};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use super::definition::{Definition, Definitions};
 use super::files;
@@ -45,7 +44,6 @@ pub(crate) struct Found {
     pub(crate) shapes: BTreeSet<u16>,
     /// The file's length.
     pub(crate) bytes: usize,
-    pub(crate) modified: SystemTime,
 }
 
 /// A row that was being appended when the process ended. It was never accepted.
@@ -141,7 +139,6 @@ fn read(
         check_unit(&bytes, &unit, known, note).map_err(|damage| damage.refuse(path))?;
         seq += unit.rows;
     }
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
     let found = Found {
         path: path.to_owned(),
         number,
@@ -149,7 +146,6 @@ fn read(
         rows: header.first_seq..seq,
         shapes,
         bytes: bytes.len(),
-        modified: modified.map_err(|error| unreadable(path, error))?,
     };
     let is_torn = is_torn(&bytes, header, end, seq);
     Ok(Some(Segment { found, header, end, sealed, is_torn }))
