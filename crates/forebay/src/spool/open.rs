@@ -143,9 +143,11 @@ fn make_folder(folder: &Path) -> Result<PathBuf> {
                 ));
             }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Err(error)
+            if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) =>
+        {
             let parent = folder.parent().unwrap_or(folder).display();
-            let why = format!("the folder {parent} is not there: make it, or name another place");
+            let why = format!("{parent} is no folder: make it one, or name another place");
             return Err(unusable(folder, &why).because(error));
         }
         Err(error) => return Err(unwritable(folder, error)),
@@ -320,4 +322,20 @@ fn remove(paths: Vec<PathBuf>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filesystems_on_which_a_store_can_fail_are_known() {
+        for (magic, name) in [(0x9123_683E, "Btrfs"), (0x2FC1_2FC1, "ZFS"), (0x6573_5546, "FUSE")] {
+            assert_eq!(faulty_filesystem(magic).expect("known").0, name);
+        }
+        // ext4, XFS, tmpfs, overlayfs.
+        for magic in [0xEF53, 0x5846_5342, 0x0102_1994, 0x794C_7630] {
+            assert_eq!(faulty_filesystem(magic), None);
+        }
+    }
 }

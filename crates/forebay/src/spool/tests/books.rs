@@ -12,7 +12,7 @@ use crate::shape::Shapes;
 use crate::sink::{Applied, Books, Sink, SinkError, StatementInfo, TableInfo};
 use crate::spool::file::SegmentFile;
 use crate::spool::identity::Identity;
-use crate::spool::{Opened, Spool, check_of};
+use crate::spool::{Opened, Recovered, Spool, check_of};
 
 /// The books, which outlive the process.
 #[derive(Debug, Clone, Default)]
@@ -94,7 +94,7 @@ impl Life {
     pub(in crate::spool) fn open(folder: &Path, database: &mut Database) -> Result<Self> {
         let shapes = Shapes::new();
         let mut opened = Spool::open(&config(folder), database, &shapes)?;
-        let rows: usize = opened.recovered.iter().map(|recovered| recovered.rows()).sum();
+        let rows: usize = opened.recovered.iter().map(Recovered::rows).sum();
         let next = opened.first_seq + rows as u64;
         let ids = [0, 1].map(|at| {
             let shape = shapes.restore(&definitions(0)[at]).expect("a shape");
