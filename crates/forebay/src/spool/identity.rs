@@ -13,8 +13,7 @@ use super::refusal::{damaged, newer, unreadable, unwritable};
 use super::step;
 use crate::error::{Error, Result};
 
-const NAME: &str = "spool.json";
-const UNFINISHED: &str = "spool.json.new";
+const NAME: &str = files::IDENTITY;
 
 /// Which spool it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,7 +108,8 @@ impl Identity {
     ///
     /// [`ErrorKind::Spool`](crate::ErrorKind::Spool) with the path; the file that was there is still there then.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
-        let (path, unfinished) = (folder.join(NAME), folder.join(UNFINISHED));
+        let path = folder.join(NAME);
+        let unfinished = files::unfinished(&path);
         let text = Text::of(self);
         let write = || -> io::Result<()> {
             let mut options = OpenOptions::new();
