@@ -104,14 +104,16 @@ pub fn salvage(folder: impl AsRef<Path>, applied: Option<u64>) -> Result<Salvage
 
 /// Which spool it is: what `spool.json` says, or most of its segments.
 fn identify(folder: &Path) -> Result<(Identity, Option<Hole>)> {
-    let error = match Identity::look(folder)? {
+    let what = match Identity::look(folder)? {
         Look::Whole(identity) => return Ok((identity, None)),
-        Look::Nothing => damaged(folder, "in which there is no spool"),
-        Look::Damaged(error) => error,
+        Look::Nothing => return Err(damaged(folder, "in which there is no spool")),
+        Look::Damaged(what) => what,
     };
-    let Some((spool, epoch)) = most_likely(folder)? else { return Err(error) };
+    let Some((spool, epoch)) = most_likely(folder)? else {
+        return Err(Identity::damaged(folder, what));
+    };
     let identity = Identity { spool, epoch, open: true, database: String::new(), boot: None };
-    let damage = Damage::new(0..0, error.to_string());
+    let damage = Damage::new(0..0, format!("it {what}"));
     Ok((identity, Some(Hole { path: folder.join("spool.json"), damage })))
 }
 
