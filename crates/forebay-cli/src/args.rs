@@ -46,7 +46,7 @@ pub enum Command {
     ///
     /// Every finding comes with its fix. Nothing is written unless --fix is given.
     Doctor(Doctor),
-    /// Look into a spool, write its rows without the application, or save what can be read of a damaged one
+    /// Look into a spool, write its rows without the application, mend a damaged one
     Spool(Spool),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_HELP)]

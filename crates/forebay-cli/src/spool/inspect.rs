@@ -18,6 +18,7 @@ pub(super) fn run(args: &Inspect) -> Result<Exit> {
     let database = books::database(args.database.as_deref(), &seen)?;
     let mut unread = None;
     let mut unasked = match seen.database.as_str() {
+        _ if seen.id.is_none() => "no database can be asked about it".to_owned(),
         "" => "no database was asked: --database says where it is".to_owned(),
         named => format!("{named} is not there, as seen from here: --database says where it is"),
     };

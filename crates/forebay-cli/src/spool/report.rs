@@ -109,7 +109,8 @@ impl<'a> Report<'a> {
             (false, false) if self.refusal.is_some() => "not in use".to_owned(),
             (false, false) => "not in use; whoever had it open left rows, or was killed".to_owned(),
         };
-        format!("{state}; opened {times}")
+        // A damaged spool does not say it.
+        if self.epoch == 0 { state } else { format!("{state}; opened {times}") }
     }
 
     fn tables_text(&self) -> String {

@@ -39,14 +39,7 @@ pub(super) fn run(args: &Salvage, screen: &Screen) -> Result<Exit> {
     }
     // Its name before it is set aside.
     let old = fs::canonicalize(&args.folder).unwrap_or_else(|_| args.folder.clone());
-    let salvaged = spool::salvage(&args.folder, applied).map_err(|error| {
-        let failure = Failure::from(error);
-        if args.without_database {
-            failure.hint("name its database with --database")
-        } else {
-            failure
-        }
-    })?;
+    let salvaged = spool::salvage(&args.folder, applied)?;
     print(&told(&args.folder, &old, database.as_deref(), &salvaged))?;
     if stop.is_stopped() {
         return interrupted();

@@ -10,14 +10,6 @@ use crate::sample::{self, ID};
 use crate::support::Folder;
 use crate::{files, said};
 
-/// Has the segments be written a good while ago.
-fn age(folder: &Folder) {
-    let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(190);
-    for entry in fs::read_dir(folder.path("app.spool")).unwrap().map(Result::unwrap) {
-        fs::File::options().write(true).open(entry.path()).unwrap().set_modified(long_ago).unwrap();
-    }
-}
-
 fn json(folder: &Folder, arguments: &str, code: i32) -> Value {
     let line = format!("forebay spool inspect app.spool --json {arguments}");
     let ran = folder.run(&line).exits(code);
@@ -28,14 +20,14 @@ fn json(folder: &Folder, arguments: &str, code: i32) -> Value {
 #[test]
 fn what_a_killed_process_has_left_is_told_with_what_the_database_has() {
     let folder = sample::folder(40, &[9, 5, 0], 43);
-    age(&folder);
+    sample::age(&folder);
     assert_snapshot!(said(&folder, "forebay spool inspect app.spool"));
 }
 
 #[test]
 fn json_has_the_same_with_numbers_that_programs_can_read() {
     let folder = sample::folder(40, &[9, 5], 43);
-    age(&folder);
+    sample::age(&folder);
     let seen = json(&folder, "--database app.db", 0);
     let fields: Vec<_> = seen.as_object().unwrap().keys().map(String::as_str).collect();
     let all = [
@@ -132,7 +124,7 @@ fn a_spool_in_use_is_told_with_who_has_it() {
 fn a_damaged_spool_is_told_with_where_and_why() {
     let folder = sample::folder(40, &[9, 5], 43);
     sample::damage(&folder.path("app.spool"), 2);
-    age(&folder);
+    sample::age(&folder);
     assert_snapshot!(said(&folder, "forebay spool inspect app.spool"));
     let seen = json(&folder, "", 3);
     assert!(seen["refusal"].as_str().unwrap().contains("segment-00000002"), "{seen}");

@@ -54,16 +54,29 @@ fn without_its_database_every_readable_row_is_kept_unless_one_in_between_is_lost
     let books = &seen.summary()["books"];
     assert_eq!((books["decided"].as_u64(), books["left"].as_u64()), (Some(3), Some(11)));
 
-    sample::damage(&folder.path("app.spool"), 1);
     let other = sample::folder(40, &[9, 5], 43);
     sample::damage(&other.path("app.spool"), 2);
     let before = files(&other);
     let ran = other.run(line).exits(3);
     assert!(ran.errors.contains("cannot be salvaged without its database"), "{ran:?}");
-    assert!(ran.errors.contains("hint: name its database with --database"), "{ran:?}");
+    assert!(ran.errors.contains(" --database DATABASE` does"), "{ran:?}");
     let mut after = files(&other);
     after.retain(|name, _| !name.ends_with("/lock"));
     assert_eq!(after, before);
+}
+
+#[test]
+fn a_folder_in_which_nothing_says_which_spool_it_is_is_kept() {
+    let folder = sample::folder(0, &[4], 1);
+    let spool = folder.path("app.spool");
+    fs::write(spool.join("spool.json"), "{}").unwrap();
+    fs::write(sample::segment(&spool, 1), [7; 4_096]).unwrap();
+    let before = files(&folder);
+    sample::age(&folder);
+    let mut told = said(&folder, "forebay spool inspect app.spool --database app.db");
+    told += &said(&folder, SALVAGE);
+    assert_eq!(files(&folder), before);
+    assert_snapshot!(told);
 }
 
 #[test]

@@ -110,7 +110,12 @@ fn identify(folder: &Path) -> Result<(Identity, Option<Hole>)> {
         Look::Damaged(what) => what,
     };
     let Some((spool, epoch)) = most_likely(folder)? else {
-        return Err(Identity::damaged(folder, what));
+        let message = format!(
+            "nothing in {} says which spool it is: spool.json {what}, and no segment has a header that can be read; nothing was \
+             changed; keep it, and have the buffer use another folder",
+            folder.display()
+        );
+        return Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
     };
     let identity = Identity { spool, epoch, open: true, database: String::new(), boot: None };
     let damage = Damage::new(0..0, format!("it {what}"));
@@ -142,9 +147,11 @@ impl Plan {
         if let (None, Some(lost)) = (applied, lost.first()) {
             let message = format!(
                 "the spool {} cannot be salvaged without its database: {} cannot be read, and those behind would take their \
-                 numbers; nothing was changed; say how many rows the database has decided",
+                 numbers; nothing was changed; say how many rows the database has decided, as `forebay spool salvage {} --database \
+                 DATABASE` does",
                 folder.display(),
-                row_range(lost)
+                row_range(lost),
+                folder.display()
             );
             return Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
         }
