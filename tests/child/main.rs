@@ -1,4 +1,4 @@
-//! The processes that the faults kill, hold up or mislead: `fault-child load|count|hold|clock DATABASE …`.
+//! The processes that the faults kill, hold up or mislead: `fault-child load|spool|replay|count|hold|clock DATABASE …`.
 //!
 //! Each says with a line on standard output that it begins. Whatever goes wrong in one ends it with a code and a message.
 #![allow(clippy::unwrap_used, reason = "a child that cannot go on fails at once")]
@@ -7,6 +7,7 @@ mod clock;
 mod count;
 mod load;
 mod recorded;
+mod spool;
 
 use std::io::{self, Read, Write};
 use std::{env, process, thread};
@@ -26,6 +27,10 @@ fn main() {
             seed.parse().unwrap(),
             max_wal_bytes.parse().unwrap(),
         ),
+        ["spool", database, life, seed] => {
+            spool::push(database.as_ref(), life.parse().unwrap(), seed.parse().unwrap());
+        }
+        ["replay", database] => spool::replay(database.as_ref()),
         ["count", database, process] => count::run(database.as_ref(), process.parse().unwrap()),
         ["clock", database] => clock::run(database.as_ref()),
         ["hold", database] => count::hold(database.as_ref()),

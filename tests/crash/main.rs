@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 
 mod found;
+mod spool;
 mod victim;
 
 use std::io::{self, Write};

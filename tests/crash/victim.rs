@@ -13,10 +13,28 @@ pub(crate) struct Victim(Child);
 impl Victim {
     /// Starts a child that loads the database until it is killed.
     pub(crate) fn load(database: &Path, life: i64, seed: u64, max_wal_bytes: usize) -> Self {
+        Self::start(
+            "load",
+            database,
+            &[life.to_string(), seed.to_string(), max_wal_bytes.to_string()],
+        )
+    }
+
+    /// Starts one that only pushes, into a buffer with a spool, until it is killed.
+    pub(crate) fn push(database: &Path, life: i64, seed: u64) -> Self {
+        Self::start("spool", database, &[life.to_string(), seed.to_string()])
+    }
+
+    /// Starts one that opens that buffer, waits for the rows in the spool and closes it, until it is killed.
+    pub(crate) fn replay(database: &Path) -> Self {
+        Self::start("replay", database, &[])
+    }
+
+    fn start(task: &str, database: &Path, arguments: &[String]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_fault-child"))
-            .arg("load")
+            .arg(task)
             .arg(database)
-            .args([life.to_string(), seed.to_string(), max_wal_bytes.to_string()])
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -24,5 +24,6 @@ mod reader;
 mod reentry;
 mod schema;
 mod shutdown;
+mod spool;
 mod witness;
 mod writer_panic;

@@ -421,10 +421,18 @@ fn a_flush_against_a_close_without_patience_returns_when_all_is_decided() {
     });
 }
 
+/// The rows that a tiny buffer is full with.
+const FILLING: [i64; 2] = [0, 1];
+
+/// Fills both segments of a tiny buffer.
+fn fill(rows: &Producer) {
+    FILLING.iter().for_each(|&id| rows.push(&large(id)).unwrap());
+}
+
 #[test]
 fn a_push_into_the_full_buffer_goes_on_when_the_writer_has_taken_the_rows() {
     // There is room for one of them at a time, and so for the second when the first row has been written.
-    two_wait_for_room(large, |log| assert!(log.ids().contains(&1)));
+    two_wait_for_room(large, |log| assert!(log.ids().contains(&FILLING[0])));
 }
 
 #[test]
@@ -436,7 +444,7 @@ fn two_wait_for_room(row: fn(i64) -> (i64, String), look_when_both_are_in: fn(&L
     check(move || {
         let log = Log::default();
         let (buffer, rows) = log.buffer(tiny(), []);
-        rows.push(&large(1)).unwrap();
+        fill(&rows);
         loom::explore();
         let other = rows.clone();
         let pusher = spawn(move || other.push(&row(2)).unwrap());
@@ -446,7 +454,7 @@ fn two_wait_for_room(row: fn(i64) -> (i64, String), look_when_both_are_in: fn(&L
         look_when_both_are_in(&log);
         loom::stop_exploring();
         buffer.close().unwrap();
-        assert_eq!(log.sorted_ids(), [1, 2, 3]);
+        assert_eq!(log.sorted_ids(), [FILLING[0], FILLING[1], 2, 3]);
     });
 }
 
@@ -455,16 +463,16 @@ fn a_push_into_the_full_buffer_against_a_close_is_refused_or_written() {
     check(|| {
         let log = Log::default();
         let (buffer, rows) = log.buffer(tiny(), []);
-        rows.push(&large(1)).unwrap();
+        fill(&rows);
         loom::explore();
         let pusher = thread::spawn(move || rows.push(&large(2)));
         buffer.close().unwrap();
         let written = log.ids();
         match pusher.join().unwrap() {
-            Ok(()) => assert_eq!(written, [1, 2]),
+            Ok(()) => assert_eq!(written, [FILLING[0], FILLING[1], 2]),
             Err(refused) => {
                 assert_eq!(refused.kind(), ErrorKind::Closed);
-                assert_eq!(written, [1]);
+                assert_eq!(written, FILLING);
             }
         }
         assert_adds_up(&buffer.stats());
@@ -476,7 +484,7 @@ fn an_async_push_into_the_full_buffer_is_woken_when_there_is_room() {
     check(|| {
         let log = Log::default();
         let (buffer, rows) = log.buffer(tiny(), []);
-        rows.push(&large(1)).unwrap();
+        fill(&rows);
         loom::explore();
         let other = rows.clone();
         let pusher = spawn(move || block_on(other.push_async(&large(2))).unwrap());
@@ -484,7 +492,7 @@ fn an_async_push_into_the_full_buffer_is_woken_when_there_is_room() {
         pusher.join().unwrap();
         loom::stop_exploring();
         buffer.close().unwrap();
-        assert_eq!(log.sorted_ids(), [1, 2, 3]);
+        assert_eq!(log.sorted_ids(), [FILLING[0], FILLING[1], 2, 3]);
     });
 }
 
@@ -493,7 +501,7 @@ fn a_push_given_up_leaves_its_place_to_the_next() {
     check(|| {
         let log = Log::default();
         let (buffer, rows) = log.buffer(tiny(), []);
-        rows.push(&large(1)).unwrap();
+        fill(&rows);
         loom::explore();
         let other = rows.clone();
         let fickle = spawn(move || {

@@ -29,6 +29,12 @@ impl Scratch {
         self.folder.path().join("app.db")
     }
 
+    /// Leaves the folder where it is, which is returned.
+    pub fn keep(&mut self) -> PathBuf {
+        self.folder.disable_cleanup(true);
+        self.folder.path().to_owned()
+    }
+
     /// A connection beside the buffer's, which waits for no lock.
     ///
     /// # Panics

@@ -1,20 +1,24 @@
 //! What the tests share: sinks that can be held, made to fail and asked afterwards, and scratch databases.
 
+mod accepted;
 mod around;
 mod database;
 mod gate;
 mod ledger;
 mod log;
 mod mount;
+mod spooled;
 mod told;
 mod trial;
 
+pub use accepted::{Accepted, PUSHERS, Phase};
 pub use around::{Around, Surrounded};
 pub use database::Scratch;
 pub use gate::{Call, Gate, Written};
 pub use ledger::{Entry, EntryKind, Ledger, PARTS, Step};
 pub use log::Log;
 pub use mount::{FailingDisk, Mount};
+pub use spooled::{LeftOver, Pushed, Spooled, spool_of, spooling};
 pub use told::{Answer, Kind, Told};
 pub use trial::{Line, Seen, Trial, adds_up, is_full};
 

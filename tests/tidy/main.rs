@@ -81,9 +81,13 @@ fn one_folder_names_the_mutex_the_condvar_and_the_thread() {
 }
 
 #[test]
-fn no_code_is_unsafe() {
+fn no_code_but_the_map_of_a_file_is_unsafe() {
     let words = [["un", "safe"], ["un", "safe_code"]].map(|halves| halves.concat());
+    let map = root().join("crates/forebay/src/spool/map.rs");
     for (path, text) in files(&[".rs"]) {
+        if path == map {
+            continue;
+        }
         for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
             let mut named = line.split(|c: char| !c.is_alphanumeric() && c != '_');
             let is_so = named.any(|name| words.iter().any(|word| word == name));

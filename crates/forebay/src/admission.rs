@@ -9,8 +9,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::queue::{Life, Shared, State};
+use crate::queue::Shared;
 use crate::receipt::{Outcome, Receipt};
+use crate::state::{Life, State};
 use crate::sync::MutexGuard;
 use crate::wait;
 
@@ -102,7 +103,7 @@ impl Shared {
         }
         let mut state = self.lock();
         // Room may have come since; to look again costs less than to miss it.
-        let full = !state.open.has_room(rows.frames.len()) && matches!(state.life, Life::Open);
+        let full = !state.has_room(rows.frames.len()) && matches!(state.life, Life::Open);
         if full {
             state.room.register(&mut rows.ticket, 0, waker);
             state.press();

@@ -57,7 +57,6 @@ impl<'a> Batch<'a> {
     }
 
     /// The same batch, of a spool.
-    #[cfg(any(test, feature = "spool"))]
     pub(crate) fn with_entry(self, entry: Option<Entry<'a>>) -> Self {
         Self { entry, ..self }
     }

@@ -7,6 +7,7 @@ use crate::config::Config;
 use crate::cut::Cutter;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{CloseReport, Handle, no_thread};
+use crate::log::RowLog;
 use crate::producer::{Group, Producer};
 use crate::promise::promise;
 use crate::queue::Shared;
@@ -407,10 +408,6 @@ impl Builder {
     pub fn open(self) -> Result<WriteBuffer> {
         let mut config = self.config;
         config.check()?;
-        if config.spool.is_some() {
-            let why = "spool is set, and no buffer can keep its rows in a spool yet: leave it out";
-            return Err(Error::new(ErrorKind::Config, why).with_field("spool"));
-        }
         // The process may change its folder before the file is opened again.
         if let Some(file) = &mut config.rejects.file
             && let Ok(absolute) = std::path::absolute(&*file)
@@ -434,9 +431,12 @@ impl Builder {
         let signals = Arc::new(Signals::new());
         sink.attach(Arc::clone(&signals));
         let name = sink.name();
+        let mut log = RowLog::new(&config, sink.as_mut())?;
         let cutter = Cutter::new(config.max_transaction_rows, config.max_batch_bytes);
-        let worker = Worker::new(sink, cutter, Letters::new(file, self.on_reject));
-        let shared = Arc::new(Shared::new(config, name, worker, signals));
+        let untold = std::mem::take(&mut log.untold);
+        let worker = Worker::new(sink, cutter, Letters::new(file, self.on_reject), untold);
+        let shared = Arc::new(Shared::new(config, name, log, worker, signals));
+        shared.start_to_grow().map_err(|error| no_thread(&error))?;
         let writer = {
             let shared = Arc::clone(&shared);
             sync::spawn(writer::THREAD, move || writer::run(&shared))

@@ -85,7 +85,7 @@ impl Cutter {
     ) -> Cut {
         self.rows.clear();
         self.newest.clear();
-        let bytes = segment.bytes();
+        let (bytes, spacing) = (segment.bytes(), segment.spacing());
         let mut end = start;
         let (mut live, mut live_bytes) = (0, 0);
         let mut stretch = None;
@@ -129,11 +129,13 @@ impl Cutter {
             }
             if single {
                 self.rows.push(RowRef { offset: end.offset as u32, ordinal: end.ordinal as u32 });
-                end = Cursor { offset: end.offset + frame.length, ordinal: end.ordinal + 1 };
+                let next = spacing.next(end.offset + frame.length, frame.flags);
+                end = Cursor { offset: next, ordinal: end.ordinal + 1 };
             } else {
                 for (offset, frame) in segment.frames_from(end.offset).take(unit_rows) {
                     self.rows.push(RowRef { offset: offset as u32, ordinal: end.ordinal as u32 });
-                    end = Cursor { offset: offset + frame.length, ordinal: end.ordinal + 1 };
+                    let next = spacing.next(offset + frame.length, frame.flags);
+                    end = Cursor { offset: next, ordinal: end.ordinal + 1 };
                 }
             }
             live += added;

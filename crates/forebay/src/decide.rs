@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use crate::batch::{Batch, Row, RowRef, read_row};
 use crate::error::{Error, ErrorKind};
-use crate::queue::{InFlight, Shared, State};
+use crate::queue::Shared;
 use crate::receipt::{Dropped, Trouble};
 use crate::reject::DeadLetter;
 use crate::segment::{Cursor, Segment};
 use crate::shape::Shape;
 use crate::sink::Applied;
+use crate::state::{InFlight, State};
 use crate::stats::count_of_rows;
 use crate::wait::Woken;
 
@@ -28,6 +29,7 @@ pub(crate) struct Ledger {
     rejected: u64,
     unknown: u64,
     unwritten: u64,
+    spooled: u64,
     troubles: Vec<Trouble>,
 }
 
@@ -82,6 +84,7 @@ impl Ledger {
         *match error.kind() {
             ErrorKind::Rejected => &mut self.rejected,
             ErrorKind::Unknown => &mut self.unknown,
+            ErrorKind::Spooled => &mut self.spooled,
             _ => &mut self.unwritten,
         } += count;
         self.troubles.push(Trouble { rows, error });
@@ -207,11 +210,16 @@ impl State {
         stats.rejected += ledger.rejected;
         stats.unknown += ledger.unknown;
         stats.unwritten += ledger.unwritten;
+        stats.spooled += ledger.spooled;
         stats.unchanged += ledger.unchanged;
         stats.transactions += ledger.transactions;
         self.kept.undecided = 0;
         self.decided = segment.seq(end.ordinal);
-        debug_assert_eq!(stats.decided(), self.decided, "every row is decided once");
+        debug_assert_eq!(
+            self.first_seq + stats.decided(),
+            self.decided,
+            "every row is decided once"
+        );
         let woken = segment.outcome().decide(self.decided, held);
         self.absent += woken.len();
         woken
@@ -236,7 +244,7 @@ struct Told {
 
 impl Log<'_> {
     /// Makes dead letters of the rows in trouble, which are in the log's order, from a place of the segment on,
-    /// but for those whose receipts are held.
+    /// but for those whose receipts are held, and for those that are in the spool: these are not lost.
     fn write_letters(
         &self,
         from: Cursor,
@@ -246,6 +254,9 @@ impl Log<'_> {
         let mut told = Told { held: Vec::new(), dropped: self.segment.outcome().dropped() };
         self.each(from, troubles, |seq, row, trouble| {
             if !row.has_receipt() || told.dropped.contains(seq) {
+                if trouble.error.kind() == ErrorKind::Spooled {
+                    return;
+                }
                 deliver(DeadLetter::new(&row, trouble.error.clone()));
             } else if told.held.last().is_none_or(|last| last.rows != trouble.rows) {
                 told.held.push(trouble.clone());
@@ -267,7 +278,9 @@ impl Log<'_> {
         }
         let dropped = self.segment.outcome().dropped();
         self.each(from, troubles, |seq, row, trouble| {
-            if row.has_receipt() && dropped.contains(seq) && !told.dropped.contains(seq) {
+            let is_lost = trouble.error.kind() != ErrorKind::Spooled;
+            if is_lost && row.has_receipt() && dropped.contains(seq) && !told.dropped.contains(seq)
+            {
                 deliver(DeadLetter::new(&row, trouble.error.clone()));
             }
         });

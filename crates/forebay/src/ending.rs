@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::queue::{Errand, InFlight, Life, Shared, State, run_errand};
+use crate::queue::{Errand, Shared, run_errand};
 use crate::reject::DeadLetter;
 use crate::segment::Segment;
+use crate::state::{InFlight, Life, State};
+use crate::stats::count_of_rows;
 use crate::sync::MutexGuard;
 
 /// Of the lost rows, those that the file for dead letters has.
@@ -36,6 +38,7 @@ impl Shared {
         }
         let blocked = state.room.all();
         self.wake_writer(state, true);
+        self.growing.notify_one();
         blocked.wake();
     }
 
@@ -76,10 +79,16 @@ impl Shared {
 
     /// Every row is decided: holds the counters, which were added up batch by batch, against the log, whose end is the
     /// count of rows accepted. Then tells whoever waits for that.
-    fn reckon(&self, mut state: MutexGuard<'_, State>) {
-        let (accepted, decided) = (state.open.end_seq(), state.stats.decided());
+    fn reckon<'s>(&'s self, mut state: MutexGuard<'s, State>) {
+        let (accepted, decided) = (state.accepted(), state.stats.decided());
         let unaccounted = accepted.abs_diff(decided);
         state.stats.unaccounted = unaccounted;
+        if let Some(spool) = &self.spool {
+            let is_empty = unaccounted == 0 && state.stats.spooled == 0;
+            drop(state);
+            spool.close(is_empty);
+            state = self.lock();
+        }
         state.all_decided = true;
         let closers = state.closers.all();
         drop(state);
@@ -108,7 +117,8 @@ impl Shared {
         let mut empty = Segment::new(self.config.segment_bytes());
         empty.restart(state.open.end_seq());
         let open = std::mem::replace(&mut state.open, empty);
-        let rest = state.in_flight.take().into_iter().chain([InFlight::new(open)]);
+        let waiting = std::mem::take(&mut state.waiting).into_iter().chain([open]);
+        let rest = state.in_flight.take().into_iter().chain(waiting.map(InFlight::new));
         let rest: Vec<_> = rest.filter(|segment| segment.segment.rows() > 0).collect();
         if let Some(InFlight { segment, .. }) = rest.last() {
             state.last = (Arc::clone(segment.outcome()), segment.end_seq());
@@ -116,6 +126,7 @@ impl Shared {
         let errands = std::mem::take(&mut state.errands);
         let blocked = state.room.all();
         self.wake_writer(state, true);
+        self.growing.notify_one();
         blocked.wake();
         for errand in errands {
             run_errand(errand, Err(why.clone()));
@@ -185,9 +196,62 @@ impl Shared {
         }
     }
 
+    /// Fails when rows were left in the spool.
+    pub(crate) fn check_spooled(&self, rows: u64) -> Result<()> {
+        let Some(spool) = self.spool.as_ref().filter(|_| rows > 0) else { return Ok(()) };
+        let message = format!(
+            "closing {} left {} in the spool {}, not lost: they are written when that is opened again, or by `forebay spool replay`; \
+             a longer close_timeout, which was {:?}, gives more time",
+            self.name(),
+            count_of_rows(rows),
+            spool.folder().display(),
+            self.config.close_timeout
+        );
+        let error = Error::new(ErrorKind::Spooled, message);
+        Err(match self.lock().paused.clone() {
+            Some(cause) => error.because(cause),
+            None => error,
+        })
+    }
+
     /// Whether `close` has run out of time.
     pub(crate) fn is_overdue(&self) -> bool {
         matches!(self.lock().life, Life::Closing { overdue: true } | Life::Ended(_))
+    }
+}
+
+impl Shared {
+    /// What a row is told that this buffer does not write any more. With a spool it is kept.
+    pub(crate) fn unwritten(&self, why: &str, cause: Option<Error>) -> Error {
+        let (kind, message) = match &self.spool {
+            Some(spool) => (
+                ErrorKind::Spooled,
+                format!(
+                    "{why} to {}: it is in the spool {} and is written when that is opened again; do not write it anew",
+                    self.name(),
+                    spool.folder().display()
+                ),
+            ),
+            None => (ErrorKind::Unwritten, format!("{why} to {}", self.name())),
+        };
+        match cause {
+            Some(cause) => cause.retold(kind, message),
+            None => Error::new(kind, message),
+        }
+    }
+
+    /// What a row is told whose commit was asked for and not answered when the buffer ended. With a spool whoever opens it
+    /// next finds out.
+    pub(crate) fn in_doubt(&self, cause: &Error) -> Error {
+        if self.spool.is_some() {
+            let why = "the buffer ended before it was known whether this row was written";
+            return self.unwritten(why, Some(cause.clone()));
+        }
+        let message = format!(
+            "whether this row is in {} is not known: look before writing it again",
+            self.name()
+        );
+        cause.retold(ErrorKind::Unknown, message)
     }
 }
 

@@ -141,7 +141,7 @@ impl CloseReport {
         }
         let (lost, kept) = shared.lost_in_closing();
         if lost == 0 {
-            return Ok(());
+            return shared.check_spooled(self.stats.spooled);
         }
         let kept = match &shared.config.rejects.file {
             Some(file) => format!(" ({kept} of them kept in {})", file.display()),

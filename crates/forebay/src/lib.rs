@@ -65,8 +65,11 @@ mod encode;
 mod ending;
 mod environment;
 mod error;
+#[cfg(any(feature = "sqlite", feature = "spool"))]
+mod filesystem;
 mod fit;
 mod handle;
+mod log;
 mod merge;
 mod metrics;
 mod persist;
@@ -87,8 +90,12 @@ mod signals;
 mod sink;
 #[cfg(feature = "spool")]
 pub mod spool;
+#[cfg(not(feature = "spool"))]
+#[path = "spool/absent.rs"]
+mod spool;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod state;
 mod stats;
 mod sync;
 mod table;

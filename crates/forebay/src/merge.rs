@@ -43,6 +43,7 @@ impl Newest {
     }
 
     /// The hash of the row's key; none if a value of it is NULL, which is like no other value, not even itself.
+    #[inline]
     pub(crate) fn hash(&self, row: &Row<'_>) -> Option<u64> {
         let mut hasher = self.hasher.build_hasher();
         for part in row.key() {
@@ -55,6 +56,7 @@ impl Newest {
     }
 
     /// Looks up the newest row with the key of this one, which has this hash.
+    #[inline]
     pub(crate) fn look(
         &mut self,
         hash: u64,

@@ -71,11 +71,8 @@ pub(crate) fn persist(
     let mut cause = None;
     loop {
         if answer.is_none() && shared.is_overdue() {
-            return Fate::OutOfTime(unwritten(
-                shared,
-                "the buffer was closed before this row was written",
-                cause,
-            ));
+            let why = "the buffer was closed before this row was written";
+            return Fate::OutOfTime(shared.unwritten(why, cause));
         }
         let error = match answer.take().unwrap_or_else(|| attempt(sink, batch, shared)) {
             Ok(applied) => {
@@ -107,9 +104,9 @@ pub(crate) fn persist(
                 );
                 let cause = error.error;
                 let why = "the buffer failed before this row was written";
-                let rest = unwritten(shared, why, Some(cause.clone()));
+                let rest = shared.unwritten(why, Some(cause.clone()));
                 let lost = error.verdict == Verdict::Lost;
-                let batch = if lost { unknown(shared, &cause) } else { rest.clone() };
+                let batch = if lost { shared.in_doubt(&cause) } else { rest.clone() };
                 return Fate::Failed { batch, rest, cause };
             }
             Verdict::Unknown => {
@@ -121,7 +118,11 @@ pub(crate) fn persist(
                     rows(),
                     error.error
                 );
-                return Fate::Lost(unknown(shared, &error.error));
+                let message = format!(
+                    "whether this row is in {} is not known: look before writing it again",
+                    shared.name()
+                );
+                return Fate::Lost(error.error.retold(ErrorKind::Unknown, message));
             }
             Verdict::Retry if paused.is_none() && retries < policy.max_retries => {
                 retries += 1;
@@ -168,7 +169,7 @@ pub(crate) fn persist(
                     // The next batch gets its own time.
                     *paused = None;
                     shared.lock().paused = None;
-                    return Fate::Lost(unwritten(shared, why, Some(error.error)));
+                    return Fate::Lost(shared.unwritten(why, Some(error.error)));
                 }
                 policy.pause
             }
@@ -185,20 +186,4 @@ pub(crate) fn persist(
 fn delay(policy: &Retry, retry: u32) -> Duration {
     let delay = policy.delay.saturating_mul(1 << (retry - 1)).min(LONGEST_DELAY);
     delay.mul_f64(0.9 + 0.2 * fastrand::f64())
-}
-
-fn unknown(shared: &Shared, cause: &Error) -> Error {
-    let message = format!(
-        "whether this row is in {} is not known: look before writing it again",
-        shared.name()
-    );
-    cause.retold(ErrorKind::Unknown, message)
-}
-
-fn unwritten(shared: &Shared, why: &str, cause: Option<Error>) -> Error {
-    let message = format!("{why} to {}", shared.name());
-    match cause {
-        Some(cause) => cause.retold(ErrorKind::Unwritten, message),
-        None => Error::new(ErrorKind::Unwritten, message),
-    }
 }

@@ -105,13 +105,11 @@ impl Producer {
         self.enqueue(row, Patient::No, 0, |frame| match self.shared().admit(frame, 1, false) {
             Ok(_) => Ok(()),
             Err(Refused::Because(error)) => Err(error),
-            Err(Refused::Full) => Err(Error::new(
-                ErrorKind::Full,
-                format!(
-                    "the buffer for {} is full: the row was not accepted",
-                    self.shared().name()
-                ),
-            )),
+            Err(Refused::Full) => {
+                let name = self.shared().name();
+                let message = format!("the buffer for {name} is full: the row was not accepted");
+                Err(self.shared().no_room(ErrorKind::Full, message))
+            }
         })
     }
 
@@ -345,14 +343,12 @@ fn wait_for_room(
     }
     let admission = Admission::new(Arc::clone(shared), frames, rows, receipt);
     wait::block_on(admission, timeout.and_then(sync::after)).unwrap_or_else(|| {
-        Err(Error::new(
-            ErrorKind::TimedOut,
-            format!(
-                "the buffer for {} was full for {timeout:?}: the row was not accepted",
-                shared.name(),
-                timeout = timeout.unwrap_or_default()
-            ),
-        ))
+        let message = format!(
+            "the buffer for {} was full for {timeout:?}: the row was not accepted",
+            shared.name(),
+            timeout = timeout.unwrap_or_default()
+        );
+        Err(shared.no_room(ErrorKind::TimedOut, message))
     })
 }
 

@@ -1,15 +1,9 @@
 //! The queue between producers and whoever holds the sink: admission, back-pressure, the swap of segments.
 //!
 //! Everything is in one [`State`] under one lock, held for a copy and never for I/O, a callback or a log
-//! line. Invariants:
-//!
-//! * A row's sequence number is the count of rows accepted before it; the log is dense.
-//! * There are two segments: `open`, which producers append to, and the other, which is `in_flight`
-//!   or `spare`. The open one is only swapped out when the other is spare, so segments are decided in order.
-//! * Whoever has taken `worker` out holds the sink, and only he changes `in_flight`, until he puts it back.
-//! * Rows are decided under the lock, in order, each once.
+//! line. Whoever has taken `worker` out of it holds the sink, and only he changes `in_flight`, until he puts it back. Rows
+//! are decided under the lock, in order, each once. What is true of the segments is said at the [state](crate::state).
 
-use std::collections::VecDeque;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, RefUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,22 +11,21 @@ use std::time::{Duration, Instant};
 
 use crate::admission::{Admitted, Refused};
 use crate::config::Config;
-use crate::decide::Ledger;
-use crate::ending::{Kept, closed};
 use crate::error::{Error, ErrorKind, Result};
+use crate::log::RowLog;
 use crate::metrics::Metrics;
-use crate::policy::{Due, Gathered, Policy, Trigger};
+use crate::policy::{Due, Policy, Trigger};
 use crate::promise::promise;
-use crate::receipt::{Barrier, Outcome};
-use crate::reject::DeadLetter;
+use crate::receipt::Barrier;
 use crate::segment::{Cursor, Segment};
 use crate::shape::{Place, Shapes, Stream, Target};
 use crate::signals::Signals;
 use crate::sink::{Sink, SinkError};
-use crate::stats::Stats;
+use crate::spool::{self, Spool};
+use crate::state::{InFlight, Life, Sleep, State};
 use crate::sync::{self, Condvar, Mutex, MutexGuard};
 use crate::turns::{Gathering, Turns};
-use crate::wait::{self, WaitList, Woken};
+use crate::wait;
 use crate::writer::Worker;
 
 /// Threads that are woken at once when there is room again. One in a model, so that it shows what the next needs.
@@ -45,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) shapes: Shapes,
     pub(crate) metrics: Metrics,
     pub(crate) turns: Turns,
+    pub(crate) spool: Option<Spool>,
     name: String,
     policy: Policy,
     process: u32,
@@ -52,82 +46,12 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Where the writer sleeps.
     work: Condvar,
+    /// Where the thread sleeps that makes a spool's segments.
+    pub(crate) growing: Condvar,
 }
 
 /// A panic elsewhere leaves nothing half done here: what changes under a lock changes without calling out.
 impl RefUnwindSafe for Shared {}
-
-pub(crate) struct State {
-    pub(crate) open: Segment,
-    pub(crate) spare: Option<Segment>,
-    pub(crate) in_flight: Option<InFlight>,
-    pub(crate) worker: Option<Box<Worker>>,
-    pub(crate) life: Life,
-    /// Why the database cannot be written at the moment.
-    pub(crate) paused: Option<Error>,
-    pub(crate) stats: Stats,
-    /// The rows before this sequence number are decided.
-    pub(crate) decided: u64,
-    /// The outcome of the last rows that were taken out to be decided when the buffer ended, and the
-    /// sequence number after them: a flush waits for these when there are no others.
-    pub(crate) last: (Arc<Outcome>, u64),
-    /// Rows that `close` hands back; `None` when it has.
-    pub(crate) leftovers: Option<Vec<DeadLetter>>,
-    pub(crate) errands: VecDeque<Errand>,
-    /// The writer's thread has ended.
-    pub(crate) writer_ended: bool,
-    /// Every row is decided.
-    pub(crate) all_decided: bool,
-    /// They have been decided without the holder of the sink, who may never come back.
-    pub(crate) abandoned: bool,
-    /// Rows that were lost while the buffer was open.
-    pub(crate) lost_before_closing: u64,
-    pub(crate) kept: Kept,
-    sleep: Sleep,
-    pressed: bool,
-    awaited: bool,
-    /// Those who were told of their rows, or of a flush, and have not come back with another row. A guess: some never do.
-    pub(crate) absent: usize,
-    flushing: bool,
-    pub(crate) room: WaitList,
-    pub(crate) closers: WaitList,
-}
-
-/// The segment that is being written.
-pub(crate) struct InFlight {
-    pub(crate) segment: Arc<Segment>,
-    /// Everything before it is decided.
-    pub(crate) decided: Cursor,
-    /// The end of the batch that the sink has been given; `decided` when it has none.
-    pub(crate) applying: Cursor,
-    /// What the thread that waited for its own row met when it tried to commit it.
-    pub(crate) handed_over: Option<SinkError>,
-    /// The sink's answer, while the dead letters that it means are delivered.
-    pub(crate) answered: Option<Ledger>,
-}
-
-/// Where a buffer is in its life. Pushes are accepted in the first stage only.
-pub(crate) enum Life {
-    Open,
-    /// Draining; `overdue` when there is no time left.
-    Closing {
-        overdue: bool,
-    },
-    /// Every row is decided. The error is what a push gets.
-    Ended(Error),
-}
-
-/// How the writer sleeps, that is, what is worth waking it for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sleep {
-    Awake,
-    /// Until there is a row.
-    Idle,
-    /// Until the linger of the rows that are there is over, or they are due by something else.
-    Timed,
-    /// Until the thread that holds the sink gives it back.
-    WithoutSink,
-}
 
 /// Something to be done with the sink between batches.
 pub(crate) type Errand = Box<dyn FnOnce(Result<&mut dyn Sink>) + Send>;
@@ -149,43 +73,26 @@ pub(crate) enum Job {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Config, name: String, worker: Worker, signals: Arc<Signals>) -> Self {
-        let segment_bytes = config.segment_bytes();
+    pub(crate) fn new(
+        config: Config,
+        name: String,
+        mut log: RowLog,
+        worker: Worker,
+        signals: Arc<Signals>,
+    ) -> Self {
         Self {
             policy: Policy::new(&config),
             metrics: Metrics::register(&name),
             turns: Turns::new(),
             name,
             signals,
-            shapes: Shapes::new(),
+            shapes: std::mem::take(&mut log.shapes),
+            spool: log.spool.take(),
             process: std::process::id(),
             streams: Mutex::new(Vec::new()),
-            state: Mutex::new(State {
-                open: Segment::new(segment_bytes),
-                spare: Some(Segment::new(segment_bytes)),
-                in_flight: None,
-                worker: Some(Box::new(worker)),
-                life: Life::Open,
-                paused: None,
-                stats: Stats::default(),
-                decided: 0,
-                last: (Arc::new(Outcome::new(1)), 1),
-                leftovers: Some(Vec::new()),
-                errands: VecDeque::new(),
-                writer_ended: false,
-                all_decided: false,
-                abandoned: false,
-                lost_before_closing: 0,
-                kept: Kept::default(),
-                sleep: Sleep::Awake,
-                pressed: false,
-                awaited: false,
-                absent: 0,
-                flushing: false,
-                room: WaitList::default(),
-                closers: WaitList::default(),
-            }),
+            state: Mutex::new(State::new(log, worker)),
             work: Condvar::new(),
+            growing: Condvar::new(),
             config,
         }
     }
@@ -214,13 +121,15 @@ impl Shared {
         if std::process::id() == self.process {
             return Ok(());
         }
-        Err(Error::new(
-            ErrorKind::Forked,
-            format!(
-                "the buffer for {} belongs to the parent process: open one after the fork",
-                self.name
-            ),
-        ))
+        Err(self.forked())
+    }
+
+    fn forked(&self) -> Error {
+        let message = format!(
+            "the buffer for {} belongs to the parent process: open one after the fork",
+            self.name
+        );
+        Error::new(ErrorKind::Forked, message)
     }
 
     /// Fails where a call that blocks could never return.
@@ -245,12 +154,23 @@ impl Shared {
         rows: usize,
         receipt: bool,
     ) -> Result<Admitted, Refused> {
+        let mut check = 0;
+        if let Some(spool) = &self.spool {
+            if spool.is_forked() {
+                // The files are the parent's too.
+                return Err(Refused::Because(self.forked()));
+            }
+            check = spool::check_of(frames);
+        }
         let mut state = self.lock_in_this_process().map_err(Refused::Because)?;
-        let admitted = state.append(frames, rows, receipt);
+        let admitted = state.append(frames, check, rows, receipt);
         let wake = match admitted {
             Ok(_) => match state.sleep {
                 Sleep::Idle => true,
-                Sleep::Timed => self.policy.is_full(state.open.rows(), state.open.bytes().len()),
+                Sleep::Timed => {
+                    self.policy.is_full(state.open.rows(), state.open.used())
+                        || !state.waiting.is_empty()
+                }
                 Sleep::Awake | Sleep::WithoutSink => false,
             },
             Err(Refused::Full) => {
@@ -259,6 +179,9 @@ impl Shared {
             }
             Err(Refused::Because(_)) => false,
         };
+        if state.asks_for_segment() {
+            self.growing.notify_one();
+        }
         self.wake_writer(state, wake);
         admitted
     }
@@ -277,15 +200,16 @@ impl Shared {
     /// A future for everything accepted so far to be decided, made due at once.
     pub(crate) fn barrier(&self) -> Barrier {
         let mut state = self.state.lock();
-        let barrier = match &state.in_flight {
-            _ if state.open.rows() > 0 => {
-                state.flushing = true;
-                Barrier::new(Arc::clone(state.open.outcome()), state.open.end_seq())
-            }
-            Some(in_flight) => {
-                Barrier::new(Arc::clone(in_flight.segment.outcome()), in_flight.segment.end_seq())
-            }
-            None => Barrier::new(Arc::clone(&state.last.0), state.last.1),
+        let of = |segment: &Segment| Barrier::new(Arc::clone(segment.outcome()), segment.end_seq());
+        let barrier = if state.open.rows() > 0 {
+            state.flushing = true;
+            of(&state.open)
+        } else if let Some(last) = state.waiting.back() {
+            of(last)
+        } else if let Some(in_flight) = &state.in_flight {
+            of(&in_flight.segment)
+        } else {
+            Barrier::new(Arc::clone(&state.last.0), state.last.1)
         };
         self.wake_writer(state, true);
         barrier
@@ -361,7 +285,10 @@ impl Shared {
             if state.in_flight.is_some() {
                 return Job::Write(state.take_worker());
             }
-            let due = self.policy.due(&state.gathered(), sync::now);
+            let due = match state.waiting.is_empty() {
+                true => self.policy.due(&state.gathered(), sync::now),
+                false => Due::Now(Trigger::Bytes),
+            };
             let may_gather = matches!(state.life, Life::Open)
                 && !matches!(due, Due::Now(trigger) if trigger != Trigger::Receipt);
             if may_gather && gathering.goes_on(&mut state.absent) {
@@ -395,6 +322,7 @@ impl Shared {
         let alone = state.open.rows() > 0
             && (state.open.seq(0)..state.open.end_seq()) == *rows
             && state.in_flight.is_none()
+            && state.waiting.is_empty()
             && state.errands.is_empty()
             && state.absent == 0
             && matches!(state.life, Life::Open);
@@ -422,20 +350,36 @@ impl Shared {
             state.sleep = Sleep::Idle;
         }
         let work = state.open.rows() > 0
+            || !state.waiting.is_empty()
             || state.in_flight.is_some()
             || !state.errands.is_empty()
             || !matches!(state.life, Life::Open);
         self.wake_writer(state, work);
     }
 
-    /// The segment in flight has been decided: its memory is spare again.
+    /// The segment in flight has been decided: it is spare again.
     pub(crate) fn recycle(&self) {
-        let mut state = self.state.lock();
-        if let Some(in_flight) = state.in_flight.take() {
-            let segment = Arc::try_unwrap(in_flight.segment);
-            state.spare =
-                Some(segment.unwrap_or_else(|_| Segment::new(self.config.segment_bytes())));
+        let mut state = self.lock();
+        let superfluous = state.recycle();
+        if state.pressed && !state.waiting.is_empty() {
+            self.wake_for_room(state);
+        } else {
+            drop(state);
         }
+        if let Some(segment) = superfluous {
+            segment.delete();
+        }
+    }
+
+    /// There is a spare segment: wakes those who found no room, as a swap does.
+    pub(crate) fn wake_for_room(&self, mut state: MutexGuard<'_, State>) {
+        if state.spares.is_empty() {
+            return;
+        }
+        state.pressed = false;
+        let blocked = state.room.first(AT_ONCE);
+        drop(state);
+        blocked.wake();
     }
 
     /// The segment in flight, how far it is decided, and the answer to an attempt made elsewhere.
@@ -493,19 +437,20 @@ impl Shared {
         state.sleep = Sleep::Awake;
     }
 
-    /// Makes the open segment the one in flight and wakes those who found no room. Of many threads the first few,
-    /// each of which wakes the next: a thread costs microseconds to wake, and there may be hundreds.
+    /// Takes the next segment to be written: the first that waits, or else the open one. Wakes those who found no room
+    /// when there is some: of many threads the first few, each of which wakes the next. For a thread costs microseconds to
+    /// wake, and there may be hundreds.
     fn swap(&self, mut state: MutexGuard<'_, State>, trigger: Trigger) {
-        let mut empty =
-            state.spare.take().expect("the other segment is spare when none is in flight");
-        empty.restart(state.open.end_seq());
-        let full = std::mem::replace(&mut state.open, empty);
-        state.in_flight = Some(InFlight::new(full));
-        (state.pressed, state.awaited, state.flushing) = (false, false, false);
-        state.stats.triggers.count(trigger);
-        let blocked = state.room.first(AT_ONCE);
+        let next = state.waiting.pop_front().unwrap_or_else(|| {
+            state.stats.triggers.count(trigger);
+            state.replace_open().expect("one is spare when none is in flight or waits")
+        });
+        state.in_flight = Some(InFlight::new(next));
+        let blocked = (!state.pressed).then(|| state.room.first(AT_ONCE));
         drop(state);
-        blocked.wake();
+        if let Some(blocked) = blocked {
+            blocked.wake();
+        }
     }
 
     pub(crate) fn wake_writer(&self, mut state: MutexGuard<'_, State>, wake: bool) {
@@ -514,80 +459,5 @@ impl Shared {
         if wake {
             self.work.notify_one();
         }
-    }
-}
-
-impl InFlight {
-    pub(crate) fn new(segment: Segment) -> Self {
-        Self {
-            segment: Arc::new(segment),
-            decided: Cursor::default(),
-            applying: Cursor::default(),
-            handed_over: None,
-            answered: None,
-        }
-    }
-}
-
-impl State {
-    fn append(&mut self, frames: &[u8], rows: usize, receipt: bool) -> Result<Admitted, Refused> {
-        match &self.life {
-            Life::Open => {}
-            Life::Closing { .. } => return Err(Refused::Because(closed())),
-            Life::Ended(error) => return Err(Refused::Because(error.clone())),
-        }
-        if !self.open.has_room(frames.len()) {
-            return Err(Refused::Full);
-        }
-        let first = self.open.end_seq();
-        self.open.append(frames, rows, sync::now);
-        let outcome = receipt.then(|| {
-            self.absent = self.absent.saturating_sub(1);
-            Arc::clone(self.open.outcome())
-        });
-        Ok(Admitted { rows: first..first + rows as u64, outcome })
-    }
-
-    /// A producer found no room: what is there is due. Returns whether that is news.
-    pub(crate) fn press(&mut self) -> bool {
-        !std::mem::replace(&mut self.pressed, true)
-    }
-
-    /// The next thread that waits for room, if there is some as far as anybody knows. Who has had a turn, or gives
-    /// it up, wakes it.
-    pub(crate) fn next_for_room(&mut self) -> Woken {
-        self.room.first(usize::from(!self.pressed))
-    }
-
-    fn gathered(&self) -> Gathered {
-        Gathered {
-            rows: self.open.rows(),
-            bytes: self.open.bytes().len(),
-            oldest: self.open.oldest(),
-            pressed: self.pressed,
-            awaited: self.awaited,
-            flushing: self.flushing,
-            closing: !matches!(self.life, Life::Open),
-        }
-    }
-
-    fn take_worker(&mut self) -> Box<Worker> {
-        self.worker.take().expect("the caller has seen that it is there")
-    }
-
-    /// When the oldest row that is not decided came, or one before it in its segment.
-    pub(crate) fn oldest(&self) -> Option<Instant> {
-        let in_flight = self.in_flight.as_ref();
-        let undecided = in_flight.filter(|in_flight| in_flight.decided != in_flight.segment.end());
-        undecided.map_or(self.open.oldest(), |in_flight| in_flight.segment.oldest())
-    }
-
-    pub(crate) fn allocated(&self) -> usize {
-        let other = match (&self.spare, &self.in_flight) {
-            (Some(spare), _) => spare.allocated(),
-            (None, Some(in_flight)) => in_flight.segment.allocated(),
-            (None, None) => 0,
-        };
-        self.open.allocated() + other
     }
 }

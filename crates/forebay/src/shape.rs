@@ -14,6 +14,7 @@ use crate::row::{ValueRef, Values};
 use crate::sink::{ColumnType, StatementInfo, TableInfo};
 #[cfg(feature = "spool")]
 use crate::spool::Definition;
+use crate::spool::Journal;
 use crate::sync::Mutex;
 
 /// Different lists of fields that one producer may meet, unless
@@ -387,16 +388,29 @@ impl Stream {
 }
 
 /// All shapes of a buffer, by number.
-#[derive(Debug)]
-pub(crate) struct Shapes(Mutex<Vec<Arc<Shape>>>);
+#[derive(Debug, Default)]
+pub(crate) struct Shapes(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    shapes: Vec<Arc<Shape>>,
+    /// Where a spool keeps what they mean.
+    journal: Option<Journal>,
+}
 
 impl Shapes {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Vec::new()))
+        Self::default()
+    }
+
+    /// Has every shape from now on noted before a row of it is accepted.
+    pub(crate) fn note_in(&mut self, journal: Journal) {
+        self.0.lock().journal = Some(journal);
     }
 
     fn add(&self, make: impl FnOnce(u16) -> Shape) -> Result<Arc<Shape>> {
-        let mut all = self.0.lock();
+        let mut known = self.0.lock();
+        let Known { shapes: all, journal } = &mut *known;
         let id = u16::try_from(all.len()).map_err(|_| {
             Error::new(
                 ErrorKind::TooManyShapes,
@@ -405,6 +419,9 @@ impl Shapes {
             )
         })?;
         let shape = Arc::new(make(id));
+        if let Some(journal) = journal {
+            journal.note(&shape)?;
+        }
         all.push(Arc::clone(&shape));
         Ok(shape)
     }
@@ -430,7 +447,7 @@ impl Shapes {
 
     /// Brings a copy of the list up to date.
     pub(crate) fn refresh(&self, copy: &mut Vec<Arc<Shape>>) {
-        let all = self.0.lock();
+        let all = &self.0.lock().shapes;
         copy.extend(all[copy.len()..].iter().cloned());
     }
 }

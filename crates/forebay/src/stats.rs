@@ -8,18 +8,21 @@ use serde::Serialize;
 use crate::ending::closed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::Trigger;
-use crate::queue::{Life, Shared, State};
+use crate::queue::Shared;
 use crate::signals::Signals;
+use crate::state::{Life, State};
 use crate::sync;
 
 /// Counters of a buffer since it was opened, and gauges of the moment, taken together.
 ///
-/// Always true: `accepted == committed + superseded + rejected + unknown + unwritten + pending`.
+/// Always true: `accepted == committed + superseded + rejected + unknown + unwritten + spooled + pending`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Rows that a push, submit, write or group took; an `execute` counts as one.
+    /// Rows that a push, submit, write or group took, and those that were in the spool; an `execute` counts as one.
     pub accepted: u64,
+    /// Of these, the rows that an earlier process had left in the spool.
+    pub replayed: u64,
     /// Rows that are in a committed transaction.
     pub committed: u64,
     /// Rows left out because a newer row with the same key was in the same batch (`coalesce`).
@@ -30,6 +33,9 @@ pub struct Stats {
     pub unknown: u64,
     /// Rows given up: the buffer closed, failed or gave up before they were written.
     pub unwritten: u64,
+    /// Rows left in the spool, when the buffer closed or failed before they were written: the next one that opens the spool
+    /// writes them.
+    pub spooled: u64,
     /// Rows accepted and not decided yet.
     pub pending: u64,
     /// Age of the oldest of them; `None` when there is none, or the buffer has ended. Rows that gathered
@@ -61,8 +67,10 @@ pub struct Stats {
     pub letters_unkept: u64,
     /// SQLite: size of the write-ahead log in use, in bytes.
     pub log_bytes: u64,
-    /// Bytes allocated for rows, at most `max_buffer_bytes`.
+    /// Bytes allocated for rows, at most `max_buffer_bytes`. With a spool only those of a replay.
     pub buffer_bytes: u64,
+    /// Bytes of the spool's files, at most `max_spool_bytes`, unless an earlier process was allowed more.
+    pub spool_bytes: u64,
 }
 
 /// How often each trigger made the rows due that had gathered. What gathers behind a slow commit may then
@@ -105,7 +113,12 @@ impl Stats {
 
     /// Rows that have been decided.
     pub(crate) fn decided(&self) -> u64 {
-        self.committed + self.superseded + self.rejected + self.unknown + self.unwritten
+        self.committed
+            + self.superseded
+            + self.rejected
+            + self.unknown
+            + self.unwritten
+            + self.spooled
     }
 }
 
@@ -145,11 +158,12 @@ pub(crate) fn count_of_rows(rows: u64) -> String {
 impl State {
     fn stats(&self, signals: &Signals) -> Stats {
         let mut stats = self.stats.clone();
-        stats.accepted = self.open.end_seq();
-        stats.pending = stats.accepted - self.decided;
+        stats.accepted = self.accepted();
+        stats.pending = self.open.end_seq() - self.decided;
         stats.oldest_pending =
             self.oldest().map(|oldest| sync::now().saturating_duration_since(oldest));
         stats.buffer_bytes = self.allocated() as u64;
+        stats.spool_bytes = self.growth.bytes as u64;
         (stats.busy_waits, stats.busy_time) = signals.waits();
         stats.log_bytes = signals.log_bytes();
         stats

@@ -108,7 +108,7 @@ pub fn check_frames(bytes: &[u8]) {
         assert!(malformed.offset <= bytes.len() - end, "{malformed}");
     }
     let mut segment = crate::segment::Segment::new(bytes.len());
-    segment.append(&bytes[..end], starts.len(), crate::sync::now);
+    segment.append(&bytes[..end], 0, starts.len(), crate::sync::now);
     assert!(segment.frames_from(0).map(|(offset, _)| offset).eq(starts), "the log's own walk");
 }
 

@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Entry};
 use crate::cut::{Cut, Cutter, Merging};
 use crate::decide::{Ledger, Log, decide_batch, decide_rest};
 use crate::ending::closed;
@@ -35,6 +35,8 @@ pub(crate) struct Worker {
     cutter: Cutter,
     shapes: Vec<Arc<Shape>>,
     letters: Letters,
+    /// Dead letters of an earlier process.
+    untold: Vec<DeadLetter>,
     /// Since when the sink has been down.
     paused: Option<Instant>,
 }
@@ -115,9 +117,15 @@ pub(crate) fn commit_on_caller(shared: &Arc<Shared>, rows: &Range<u64>) {
 }
 
 impl Worker {
-    pub(crate) fn new(sink: Box<dyn Sink>, cutter: Cutter, letters: Letters) -> Self {
+    pub(crate) fn new(
+        sink: Box<dyn Sink>,
+        cutter: Cutter,
+        letters: Letters,
+        untold: Vec<DeadLetter>,
+    ) -> Self {
         let commits_on_caller = sink.commits_on_caller();
-        Self { sink, commits_on_caller, cutter, shapes: Vec::new(), letters, paused: None }
+        let (shapes, paused) = (Vec::new(), None);
+        Self { sink, commits_on_caller, cutter, shapes, letters, untold, paused }
     }
 
     pub(crate) fn commits_on_caller(&self) -> bool {
@@ -127,7 +135,15 @@ impl Worker {
     /// Writes the segment in flight, batch by batch.
     fn write(&mut self, shared: &Arc<Shared>) -> Result<(), Stop> {
         let (segment, mut start, mut failed) = shared.in_flight().ok_or(Stop::Abandoned)?;
+        for letter in std::mem::take(&mut self.untold) {
+            deliver(shared, &mut self.letters, letter);
+        }
         shared.shapes.refresh(&mut self.shapes);
+        if let Err(cause) = segment.load() {
+            let rest = shared
+                .unwritten("the buffer failed before this row was written", Some(cause.clone()));
+            return Err(Stop::Ending { why: failure(shared, &cause), batch: rest.clone(), rest });
+        }
         let mut unmerged_until = 0;
         while start.ordinal < segment.rows() {
             let merging = if start.ordinal < unmerged_until { Merging::Off } else { Merging::On };
@@ -138,7 +154,8 @@ impl Worker {
                 shared.metrics.begin(self.cutter.rows().len(), segment.oldest());
             }
             let Self { sink, cutter, shapes, paused, .. } = self;
-            let batch = Batch::new(segment.bytes(), cutter.rows(), shapes, cut.superseded);
+            let batch = Batch::new(segment.bytes(), cutter.rows(), shapes, cut.superseded)
+                .with_entry(entry(shared, &segment, start..cut.end));
             let fate = persist(sink.as_mut(), &batch, shared, paused, failed.take());
             let ledger = match fate {
                 Fate::Applied(applied) => self.settle(shared, &segment, &cut, applied),
@@ -181,7 +198,8 @@ impl Worker {
         shared.begin_batch(cut.end);
         let rows = self.cutter.rows();
         shared.metrics.begin(rows.len(), segment.oldest());
-        let batch = Batch::new(segment.bytes(), rows, &self.shapes, cut.superseded);
+        let batch = Batch::new(segment.bytes(), rows, &self.shapes, cut.superseded)
+            .with_entry(entry(shared, &segment, start..cut.end));
         let applied = match attempt(self.sink.as_mut(), &batch, shared) {
             Ok(applied) => applied,
             Err(error) => {
@@ -246,6 +264,13 @@ impl Worker {
     }
 }
 
+/// What the sink enters in its books of a batch, where there is a spool.
+fn entry<'s>(shared: &'s Shared, segment: &Segment, rows: Range<Cursor>) -> Option<Entry<'s>> {
+    let spool = shared.spool.as_ref()?.key();
+    let (start, end) = (segment.seq(rows.start.ordinal), segment.seq(rows.end.ordinal));
+    Some(Entry { spool, start, end, first_seq: segment.seq(0) })
+}
+
 /// What `close` ran out of time for, `close` hands back or sees to, unless it has given up waiting for this too.
 fn deliver(shared: &Shared, letters: &mut Letters, letter: DeadLetter) {
     let late = shared.signals.patience_ended() && letter.error.kind() != ErrorKind::Rejected;
@@ -272,11 +297,8 @@ fn look_at_tables(sink: &mut dyn Sink, shared: &Shared) {
 /// `close` to hand back. False when somebody else decides them already.
 pub(crate) fn abandon(shared: &Shared, why: Error, cause: &Error) -> bool {
     let Some(rest) = shared.end(why) else { return false };
-    let name = shared.name();
-    let unknown = format!("whether this row is in {name} is not known");
-    let unknown = cause.retold(ErrorKind::Unknown, unknown);
-    let unwritten = format!("this row was not written to {name}");
-    let unwritten = cause.retold(ErrorKind::Unwritten, unwritten);
+    let unknown = shared.in_doubt(cause);
+    let unwritten = shared.unwritten("this row was not written", Some(cause.clone()));
     let mut shapes = Vec::new();
     shared.shapes.refresh(&mut shapes);
     let mut letters = Vec::new();

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::files;
 use super::refusal::{damaged, unreadable, unwritable};
+use super::step;
 use crate::error::Result;
 use crate::shape::{Operation, Shape, Target};
 use crate::sink::ColumnType;
@@ -52,6 +53,11 @@ impl Definition {
             && (values > 0 || !(is_table || execute))
     }
 
+    /// The same for all shapes that write their rows the same way, whatever their numbers.
+    pub(crate) fn meaning(&self) -> String {
+        Self { number: 0, ..self.clone() }.line()
+    }
+
     fn line(&self) -> String {
         let json = serde_json::to_string(self).expect("strings and numbers");
         format!("{:08x} {json}\n", crc32c::crc32c(json.as_bytes()))
@@ -88,7 +94,11 @@ impl Journal {
             file.map(|file| (path.clone(), file)).map_err(|error| unwritable(&path, error))
         };
         let [first, copy] = files::shapes(folder, epoch);
-        Ok(Self { files: [open(first)?, open(copy)?], length: 0 })
+        let first = open(first)?;
+        step();
+        let copy = open(copy)?;
+        step();
+        Ok(Self { files: [first, copy], length: 0 })
     }
 
     /// Notes a shape, before a row of it is accepted.

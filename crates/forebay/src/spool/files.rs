@@ -35,6 +35,13 @@ pub(crate) fn shapes(folder: &Path, epoch: u32) -> [PathBuf; 2] {
     ["", COPY].map(|copy| folder.join(format!("{SHAPES}{epoch:08}{copy}")))
 }
 
+/// The path of a file while it is being made.
+pub(crate) fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(UNFINISHED);
+    name.into()
+}
+
 /// Looks at all names in the folder; what is none of the spool's is left out.
 pub(crate) fn list(folder: &Path) -> Result<Files> {
     let mut files = Files::default();

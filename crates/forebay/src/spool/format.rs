@@ -154,6 +154,12 @@ pub(crate) fn unit_bytes(frames: usize) -> usize {
     ENVELOPE + frames.next_multiple_of(ALIGNMENT)
 }
 
+/// Where the first frame begins of the unit that follows on one whose last frame ends at `end`.
+#[inline]
+pub(crate) fn after_unit(end: usize) -> usize {
+    end.next_multiple_of(ALIGNMENT) + ENVELOPE
+}
+
 /// A unit that was read: its check, and its frames' bounds, are right. Its frames' values have yet to be looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unit {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::files;
 use super::format::FORMAT;
 use super::refusal::{damaged, newer, unreadable, unwritable};
+use super::step;
 use crate::error::{Error, Result};
 
 const NAME: &str = "spool.json";
@@ -123,7 +124,10 @@ impl Identity {
                 options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
             file.write_all(serde_json::to_string(&text)?.as_bytes())?;
             file.sync_all()?;
-            fs::rename(&unfinished, &path)
+            step();
+            fs::rename(&unfinished, &path)?;
+            step();
+            Ok(())
         };
         write().map_err(|error| unwritable(&path, error))
     }

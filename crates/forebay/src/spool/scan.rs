@@ -1,12 +1,12 @@
 //! All that a spool holds, verified before anything is done with it; what is not perfect is refused.
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::{Entry, HashMap};
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
-use super::definition::Definitions;
+use super::definition::{Definition, Definitions};
 use super::files;
 use super::format::{FORMAT, HEADER, Header, Unit};
 use super::identity::Identity;
@@ -26,7 +26,10 @@ pub(crate) struct Scan {
     pub(crate) torn: Option<Torn>,
     /// The largest number that a segment has.
     pub(crate) last_number: u32,
-    /// What nobody needs once the next epoch's identity is written: segments without rows, and leftovers.
+    /// What nobody needs: files that were never finished, free segments, and those of an opening that did not come to its
+    /// end; after a clean close all segments.
+    pub(crate) leftovers: Vec<PathBuf>,
+    /// What nobody needs once the next epoch's identity is written: other segments without rows, and shapes.
     pub(crate) others: Vec<PathBuf>,
 }
 
@@ -37,7 +40,10 @@ pub(crate) struct Found {
     pub(crate) number: u32,
     pub(crate) epoch: u32,
     pub(crate) rows: Range<u64>,
-    pub(crate) modified: SystemTime,
+    /// The numbers of the shapes that its rows have.
+    pub(crate) shapes: BTreeSet<u16>,
+    /// The file's length.
+    pub(crate) bytes: usize,
 }
 
 /// A row that was being appended when the process ended. It was never accepted.
@@ -66,11 +72,11 @@ pub(crate) fn scan(folder: &Path, identity: &Identity) -> Result<Scan> {
     let listed = files::list(folder)?;
     let mut definitions = HashMap::new();
     let mut used = Vec::new();
-    let mut others = listed.unfinished;
+    let mut leftovers = listed.unfinished;
     for (number, path) in listed.segments {
         match read(&path, number, identity, &mut definitions)? {
             Some(segment) => used.push(segment),
-            None => others.push(path),
+            None => leftovers.push(path),
         }
     }
     used.sort_by_key(|segment| (segment.found.rows.start, segment.found.rows.end));
@@ -86,14 +92,16 @@ pub(crate) fn scan(folder: &Path, identity: &Identity) -> Result<Scan> {
     // What was closed has been decided to its end.
     let (segments, empty): (Vec<_>, Vec<_>) =
         used.into_iter().partition(|segment| identity.open && !segment.found.rows.is_empty());
-    others.extend(empty.into_iter().map(|segment| segment.found.path));
+    let mut others = Vec::new();
+    let spent = if identity.open { &mut others } else { &mut leftovers };
+    spent.extend(empty.into_iter().map(|segment| segment.found.path));
     let segments: Vec<_> = segments.into_iter().map(|segment| segment.found).collect();
     let unused = |epoch: &u32| {
         *epoch <= identity.epoch && segments.iter().all(|segment| segment.epoch != *epoch)
     };
     others.extend(listed.shapes.into_iter().filter(|(epoch, _)| unused(epoch)).map(|(_, p)| p));
     let (folder, last_number) = (folder.to_owned(), listed.last_number);
-    Ok(Scan { folder, segments, rows, torn, last_number, others })
+    Ok(Scan { folder, segments, rows, torn, last_number, leftovers, others })
 }
 
 /// Reads a segment; `None` when it holds nothing that matters.
@@ -122,18 +130,22 @@ fn read(
         }
     };
     let mut seq = header.first_seq;
+    let mut shapes = BTreeSet::new();
     for unit in units(&bytes, header, end) {
         let unit = unit.map_err(|damage| damage.refuse(path))?;
-        check_unit(&bytes, &unit, known, |_, _| {}).map_err(|damage| damage.refuse(path))?;
+        let note = |definition: &Definition, _| {
+            shapes.insert(definition.number);
+        };
+        check_unit(&bytes, &unit, known, note).map_err(|damage| damage.refuse(path))?;
         seq += unit.rows;
     }
-    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
     let found = Found {
         path: path.to_owned(),
         number,
         epoch: header.epoch,
         rows: header.first_seq..seq,
-        modified: modified.map_err(|error| unreadable(path, error))?,
+        shapes,
+        bytes: bytes.len(),
     };
     let is_torn = is_torn(&bytes, header, end, seq);
     Ok(Some(Segment { found, header, end, sealed, is_torn }))

@@ -56,7 +56,7 @@ impl SqliteSink {
     /// The name of the network filesystem that a folder lies on, if it does. WAL mode cannot work there, and no sink
     /// is opened. Only Linux tells.
     pub fn network_filesystem(folder: impl AsRef<Path>) -> Option<&'static str> {
-        open::network_filesystem(folder.as_ref())
+        crate::filesystem::network_filesystem(folder.as_ref())
     }
 
     /// Opens a database file, sets the connection up for writing and reads the settings back. A file that is made is for

@@ -14,6 +14,7 @@ use super::fault;
 use super::wal::{self, Files};
 use crate::config::{Config, Durability};
 use crate::error::{Error, ErrorKind, Result};
+use crate::filesystem::network_filesystem;
 use crate::signals::Signals;
 
 /// Statements kept prepared: a few sizes for each of a few dozen shapes.
@@ -234,30 +235,6 @@ fn check_writable(path: &Path) -> Result<()> {
     #[cfg(not(unix))]
     let _ = path;
     Ok(())
-}
-
-/// The name of the network filesystem that a folder lies on, if it does.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn network_filesystem(_: &Path) -> Option<&'static str> {
-    None
-}
-
-/// The name of the network filesystem that a folder lies on, if it does.
-#[cfg(target_os = "linux")]
-pub(super) fn network_filesystem(folder: &Path) -> Option<&'static str> {
-    // The magic numbers of statfs(2).
-    let kind = match rustix::fs::statfs(folder).ok()?.f_type as u32 {
-        0x6969 => "NFS",
-        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => "SMB",
-        0x0102_1997 => "9P",
-        0x5346_414F | 0x6B41_4653 => "AFS",
-        0x00C3_6400 => "Ceph",
-        0x0BD0_0BD0 => "Lustre",
-        0x4750_4653 => "GPFS",
-        0x7375_7245 => "Coda",
-        _ => return None,
-    };
-    Some(kind)
 }
 
 fn folder(path: &Path) -> PathBuf {

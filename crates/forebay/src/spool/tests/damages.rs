@@ -119,7 +119,7 @@ fn a_spool_that_is_whole_is_read_whole_and_its_torn_tail_is_seen_and_cut() {
     let (scan, rows) = read(&trial.folder(), APPLIED).expect("whole");
     assert_eq!(rows, trial.sample.promised);
     assert!(scan.torn.is_some());
-    assert_eq!((scan.segments.len(), scan.last_number, scan.others.len()), (3, 14, 1));
+    assert_eq!((scan.segments.len(), scan.last_number, scan.leftovers.len()), (3, 14, 1));
     trial.salvage("whole", Some(APPLIED));
     assert_eq!((trial.tally.lost, trial.tally.kept), (0, rows.len()));
 }

@@ -1,0 +1,172 @@
+//! What a row log begins with, in memory or in a spool, and how a spool's segments grow in number.
+//!
+//! A thread of its own makes a spool's segments: a file takes milliseconds, for which no producer should wait, and the writer
+//! may be waiting for the database when they are needed most.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::queue::Shared;
+use crate::reject::DeadLetter;
+use crate::segment::Segment;
+use crate::shape::Shapes;
+use crate::sink::Sink;
+use crate::spool::{Opened, Spool};
+use crate::state::{Life, State};
+use crate::sync;
+
+/// The name of the thread that makes segments.
+const THREAD: &str = "forebay-spool";
+
+/// How long it waits before it tries again to make one.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What a buffer begins with.
+pub(crate) struct RowLog {
+    pub(crate) spool: Option<Spool>,
+    pub(crate) shapes: Shapes,
+    /// The rows of an earlier process.
+    pub(crate) waiting: VecDeque<Segment>,
+    pub(crate) open: Segment,
+    pub(crate) spare: Segment,
+    pub(crate) growth: Growth,
+    /// Dead letters that the earlier process may not have delivered.
+    pub(crate) untold: Vec<DeadLetter>,
+}
+
+/// Another segment for the spool: whether one is wanted, and what is in the way.
+#[derive(Default)]
+pub(crate) struct Growth {
+    /// Bytes of all files that hold segments.
+    pub(crate) bytes: usize,
+    /// What they may come to; 0 in memory.
+    max_bytes: usize,
+    segment_bytes: usize,
+    asked: bool,
+    hindrance: Option<Error>,
+}
+
+impl RowLog {
+    pub(crate) fn new(config: &Config, sink: &mut dyn Sink) -> Result<Self> {
+        if config.spool.is_some() {
+            return Self::spooled(config, sink);
+        }
+        let segment = || Segment::new(config.segment_bytes());
+        Ok(Self {
+            spool: None,
+            shapes: Shapes::new(),
+            waiting: VecDeque::new(),
+            open: segment(),
+            spare: segment(),
+            growth: Growth::default(),
+            untold: Vec::new(),
+        })
+    }
+
+    fn spooled(config: &Config, sink: &mut dyn Sink) -> Result<Self> {
+        let mut shapes = Shapes::new();
+        let opened = Spool::open(config, sink, &shapes)?;
+        let Opened { spool, journal, first_seq, recovered, open, spare, untold } = opened;
+        shapes.note_in(journal);
+        let now = sync::now();
+        let waiting: VecDeque<_> =
+            recovered.into_iter().map(|rows| Segment::recovered(rows, now)).collect();
+        let first_seq = waiting.back().map_or(first_seq, Segment::end_seq);
+        let open = Segment::mapped(open, first_seq);
+        let spare = Segment::mapped(spare, 0);
+        let all = waiting.iter().chain([&open, &spare]);
+        let growth = Growth {
+            bytes: all.map(Segment::file_bytes).sum(),
+            max_bytes: config.max_spool_bytes,
+            segment_bytes: spool.segment_bytes(),
+            ..Growth::default()
+        };
+        Ok(Self { spool: Some(spool), shapes, waiting, open, spare, growth, untold })
+    }
+}
+
+impl State {
+    /// Whether the spool has just come to need another segment.
+    #[inline]
+    pub(crate) fn asks_for_segment(&mut self) -> bool {
+        self.spares.is_empty() && self.open.is_half_full() && self.growth.ask()
+    }
+
+    /// Why the spool does not grow.
+    pub(crate) fn hindrance(&self) -> Option<&Error> {
+        self.growth.hindrance.as_ref()
+    }
+}
+
+impl Growth {
+    fn ask(&mut self) -> bool {
+        let may = self.bytes + self.segment_bytes <= self.max_bytes;
+        may && !std::mem::replace(&mut self.asked, true)
+    }
+}
+
+impl Shared {
+    /// Starts the thread that makes segments, where there is a spool.
+    pub(crate) fn start_to_grow(self: &Arc<Self>) -> std::io::Result<()> {
+        if self.spool.is_none() {
+            return Ok(());
+        }
+        let shared = Arc::clone(self);
+        sync::spawn(THREAD, move || shared.grow()).map(drop)
+    }
+
+    /// Makes segments when they are asked for, until the buffer accepts nothing any more.
+    fn grow(&self) {
+        let Some(spool) = &self.spool else { return };
+        let mut state = self.lock();
+        while matches!(state.life, Life::Open) {
+            if !state.growth.asked {
+                self.growing.wait(&mut state);
+                continue;
+            }
+            drop(state);
+            let made = spool.make();
+            state = self.lock();
+            match made {
+                Ok(file) => {
+                    let segment = Segment::mapped(file, 0);
+                    state.growth.bytes += segment.file_bytes();
+                    state.growth.asked = false;
+                    state.growth.hindrance = None;
+                    state.spares.push(segment);
+                    self.wake_for_room(state);
+                    state = self.lock();
+                }
+                Err(error) => {
+                    let is_new = state.growth.hindrance.replace(error.clone()).is_none();
+                    if is_new {
+                        drop(state);
+                        tracing::error!(
+                            "the spool of {} cannot grow, which is tried again; rows are accepted as long as there is \
+                             room in it: {error:#}",
+                            self.name()
+                        );
+                        state = self.lock();
+                    }
+                    if matches!(state.life, Life::Open) {
+                        self.growing.wait_until(&mut state, sync::now() + PAUSE);
+                    }
+                    // The writer may have come to an end with another in the meantime.
+                    state.growth.asked = state.spares.is_empty();
+                }
+            }
+        }
+    }
+
+    /// What a call is told that does not wait for room any longer.
+    pub(crate) fn no_room(&self, kind: ErrorKind, message: String) -> Error {
+        let error = Error::new(kind, message);
+        match self.lock().hindrance() {
+            Some(hindrance) => error.because(hindrance.clone()),
+            None => error,
+        }
+    }
+}
