@@ -151,6 +151,10 @@ line of JSON with the reason and its values:
 The database is put into WAL mode and stays in it. It is never made anew, nor is a
 spool. A spool that a process has open is left to it.
 
+Waiting:
+  While another process holds the database's lock, the disk is full, or a table is
+  not as the rows need it, the replay waits and says so, until it is ended.
+
 Signals:
   Ctrl-C and SIGTERM end the replay in good order: what is not written stays in the
   spool, and the next replay, or the application, goes on there. A second one stops

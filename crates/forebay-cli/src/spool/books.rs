@@ -91,7 +91,8 @@ pub(super) fn unread(database: &Path, why: Unreadable) -> Failure {
             .hint("check the path that --database gives; none is made"),
         Unreadable::Folder => failure("it is a folder").hint("name the database file in it"),
         Unreadable::NoFile => failure("it is no file").hint("name the database file"),
-        Unreadable::Refused(error) => failure(&because(&error)),
+        Unreadable::Refused(error) => failure(&because(&error))
+            .hint(format!("run this as the user of the application: `ls -l {word}`")),
         Unreadable::LogAlone => failure(
             "its log (-wal) has no index (-shm) beside it: a process has it for itself, or was killed and left it so",
         )

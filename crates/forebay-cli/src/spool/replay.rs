@@ -125,16 +125,14 @@ impl Task {
 
     /// Tells what became of the rows.
     fn tell(&self, stats: &Stats, health: Health, signal: Option<i32>) -> Result<Exit> {
-        let written = stats.committed + stats.superseded;
-        let decided = written + stats.rejected + stats.unknown;
-        let left = stats.accepted.saturating_sub(decided);
+        let left = stats.spooled + stats.pending;
         let name = shown(&self.database);
         let mut text = format!("{} → {name}\n", shown(&self.folder));
         let mut line = |what: &str, number: u64, note: String| {
             let note = if note.is_empty() { note } else { format!("  {note}") };
             text.push_str(&format!("  {what:<13}{:>12}{note}\n", grouped(number)));
         };
-        line("replayed", stats.accepted, String::new());
+        line("replayed", stats.replayed, String::new());
         line("written", stats.committed, String::new());
         if stats.superseded > 0 {
             line("superseded", stats.superseded, "by newer rows with the same key".to_owned());
