@@ -8,6 +8,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -441,6 +442,9 @@ fn of_two_that_wait_for_room_which_there_is_for_both_one_wakes_the_other() {
 }
 
 fn two_wait_for_room(row: fn(i64) -> (i64, String), look_when_both_are_in: fn(&Log)) {
+    // The writer may be quick enough in one schedule, but not in all.
+    let waits = Arc::new(AtomicUsize::new(0));
+    let waited = Arc::clone(&waits);
     check(move || {
         let log = Log::default();
         let (buffer, rows) = log.buffer(tiny(), []);
@@ -450,12 +454,13 @@ fn two_wait_for_room(row: fn(i64) -> (i64, String), look_when_both_are_in: fn(&L
         let pusher = spawn(move || other.push(&row(2)).unwrap());
         rows.push(&row(3)).unwrap();
         pusher.join().unwrap();
-        assert!(buffer.stats().full >= 1);
+        waited.fetch_max(buffer.stats().full as usize, Ordering::Relaxed);
         look_when_both_are_in(&log);
         loom::stop_exploring();
         buffer.close().unwrap();
         assert_eq!(log.sorted_ids(), [FILLING[0], FILLING[1], 2, 3]);
     });
+    assert!(waits.load(Ordering::Relaxed) >= 2, "both find no room");
 }
 
 #[test]

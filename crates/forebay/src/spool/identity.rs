@@ -14,8 +14,7 @@ use super::refusal::{damaged, newer, unreadable, unwritable};
 use super::step;
 use crate::error::{Error, Result};
 
-const NAME: &str = "spool.json";
-const UNFINISHED: &str = "spool.json.new";
+const NAME: &str = files::IDENTITY;
 const UNCHECKED: &str = "does not match its own check";
 
 /// Which spool it is.
@@ -116,7 +115,8 @@ impl Identity {
     ///
     /// [`ErrorKind::Spool`](crate::ErrorKind::Spool) with the path; the file that was there is still there then.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
-        let (path, unfinished) = (folder.join(NAME), folder.join(UNFINISHED));
+        let path = folder.join(NAME);
+        let unfinished = files::unfinished(&path);
         let text = Text::of(self);
         let write = || -> io::Result<()> {
             let mut options = OpenOptions::new();

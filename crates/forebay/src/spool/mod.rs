@@ -135,6 +135,10 @@ impl Spool {
     /// Lets another process open it. When it `is_empty`, every row being decided, what is not needed any more is removed;
     /// errors are logged, for the next opening copes.
     pub(crate) fn close(&self, is_empty: bool) {
+        if self.is_forked() {
+            // The files are the parent's.
+            return;
+        }
         let Some(hold) = self.hold.lock().take() else { return };
         if is_empty {
             self.remove_all();

@@ -13,7 +13,7 @@
 //! 4. *Two segment files*, free, with numbers above all that there were. They are leftovers to the next opening. So are the
 //!    definitions of the new epoch, which are begun anew.
 //! 5. *The books are opened*, if the database has never heard of the spool. No row is undecided then, so that what they say
-//!    is what [`check`](check) comes to without them.
+//!    is what [`check`] comes to without them.
 //! 6. *The first segment is restarted* at the next row, with the new epoch: free, until its header is whole; then an
 //!    empty segment of an epoch that is not in force.
 //! 7. *The identity* with the new epoch, open, takes the place of the old one in one step. Before it, the old epoch's last

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use fork::{Fork, fork, waitpid};
 
@@ -17,7 +18,8 @@ use crate::sink::{Applied, Books, Sink, SinkError, StatementInfo, TableInfo};
 use crate::spool::file::free;
 use crate::spool::format::PUBLISHED;
 use crate::spool::identity::Identity;
-use crate::spool::{Spool, files};
+use crate::spool::{Recovered, SegmentFile, Spool, files};
+use crate::sync::Mutex;
 
 /// What an opening is refused with.
 fn refused(folder: &Path, database: &mut Database) -> Error {
@@ -338,12 +340,89 @@ fn a_decided_segment_that_cannot_be_removed_does_no_harm() {
 }
 
 #[test]
-fn a_forked_process_knows_that_the_spool_is_its_parents() {
+fn a_forked_process_knows_that_the_spool_is_its_parents_and_closes_nothing() {
     let scratch = folder();
     let life = Life::open(scratch.path(), &mut Database::default()).expect("opens");
+    let before = snapshot(scratch.path());
     match fork().expect("forks") {
-        Fork::Child => std::process::exit(i32::from(!life.opened.spool.is_forked())),
+        Fork::Child => {
+            life.opened.spool.close(true);
+            std::process::exit(i32::from(!life.opened.spool.is_forked()));
+        }
         Fork::Parent(child) => assert_eq!(waitpid(child).expect("a status"), 0),
     }
     assert!(!life.opened.spool.is_forked());
+    assert_eq!(snapshot(scratch.path()), before);
+    life.close();
+    assert_ne!(snapshot(scratch.path()), before);
+}
+
+#[test]
+fn files_that_are_none_of_the_spools_stay() {
+    let scratch = folder();
+    let foreign = ["notes.new", "segment-1", "segment-00000001.old", "shapes-new", "app.db"];
+    for name in foreign {
+        fs::write(scratch.path().join(name), "mine").expect("writes");
+    }
+    let unfinished = ["segment-00000007.new", "spool.json.new"];
+    for name in unfinished {
+        fs::write(scratch.path().join(name), "half").expect("writes");
+    }
+    let mut database = Database::default();
+    let life = Life::open(scratch.path(), &mut database).expect("opens");
+    assert_eq!(life.opened.open.path(), files::segment(life.opened.spool.folder(), 8));
+    let left = names(scratch.path());
+    assert!(unfinished.iter().all(|&name| !left.contains(name)), "{left:?}");
+    life.close();
+    let left = names(scratch.path());
+    assert_eq!(left.len(), foreign.len() + 2, "{left:?}");
+    assert!(foreign.iter().all(|&name| left.contains(name)), "{left:?}");
+}
+
+/// Where a test has its log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_restart_of_the_machine_and_a_row_that_was_cut_are_told_and_nothing_else_is() {
+    let scratch = folder();
+    let sample = Sample::write(scratch.path());
+    let mut database = Database::of(scratch.path(), sample.torn.0);
+    let mut said = Vec::new();
+    for _ in 0..2 {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            drop(Life::open(scratch.path(), &mut database).expect("opens"));
+        });
+        let bytes = log.0.lock().clone();
+        said.push(String::from_utf8(bytes).expect("text"));
+    }
+    // The sample was written in a boot of another name, and has a torn tail.
+    assert!(said[0].contains("the machine was restarted while the spool"), "{}", said[0]);
+    assert!(said[0].contains("a row was being pushed to"), "{}", said[0]);
+    assert_eq!((said[0].lines().count(), said[1].as_str()), (2, ""));
+}
+
+#[test]
+fn a_spool_and_its_files_can_be_handed_to_other_threads() {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Spool>();
+    is_shared::<SegmentFile>();
+    is_shared::<Recovered>();
 }
