@@ -27,6 +27,7 @@ const TICK: Duration = Duration::from_millis(100);
 const GRACE: Duration = Duration::from_secs(1);
 /// What a signal before the first row is told to have come before.
 const BEFORE: &str = "anything was written; the spool is as it was";
+const MIB: usize = 1024 * 1024;
 /// Steps of the progress bar.
 const STEPS: u32 = 1_000;
 
@@ -55,7 +56,14 @@ pub(super) fn run(folder: &Path, database: Option<&Path>, screen: &Screen) -> Re
         print(&format!("the spool {} is empty: nothing is left to write\n", shown(folder)))?;
         return Ok(Exit::Success);
     };
-    let config = Config { spool: Some(folder.to_owned()), ..Config::default() };
+    // No row is pushed: the segments that a buffer makes for new ones need not be large, and the disk may be nearly full.
+    let config = Config {
+        spool: Some(folder.to_owned()),
+        max_buffer_bytes: 4 * MIB,
+        max_batch_bytes: MIB,
+        max_row_bytes: MIB,
+        ..Config::default()
+    };
     let buffer = WriteBuffer::builder(&task.database).config(config).open()?;
     is_opening.store(false, Ordering::Relaxed);
     let is_interrupted = wait(&buffer, &ended, screen);
