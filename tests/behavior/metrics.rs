@@ -15,7 +15,7 @@ use metrics::{
 use metrics_util::MetricKind;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use parking_lot::Mutex;
-use support::{Gate, Log, Scratch};
+use support::{Gate, Log, Scratch, smallest};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -299,6 +299,40 @@ fn an_attempt_that_waits_for_a_lock_tells_how_long() {
     assert_eq!(waited, [buffer.stats().busy_time.as_secs_f64()]);
     let commits = seen.histogram("forebay_commit_seconds");
     assert!(commits.len() == 2 && commits[0] >= waited[0], "{commits:?}, {waited:?}");
+}
+
+#[test]
+fn rows_left_in_a_spool_are_counted_there_and_again_when_they_are_replayed() {
+    let scratch = Scratch::new("CREATE TABLE t(id INTEGER PRIMARY KEY)");
+    let spool = Some(scratch.path().with_extension("spool"));
+    let recorder = DebuggingRecorder::new();
+    let open = || {
+        let config = Config { linger: HOUR, spool: spool.clone(), ..smallest() };
+        let builder = WriteBuffer::builder(scratch.path()).config(config);
+        with_local_recorder(&recorder, || builder.open().unwrap())
+    };
+    let buffer = open();
+    let t = buffer.table("t").insert().producer().unwrap();
+    let other = scratch.connection();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    (0..3).for_each(|id| t.push(&(id,)).unwrap());
+    buffer.publish_metrics();
+    let seen = Seen::by(&recorder.snapshotter());
+    assert_eq!(seen.gauge("forebay_spool_bytes"), buffer.stats().spool_bytes as f64);
+    assert!(seen.gauge("forebay_spool_bytes") > 0.0);
+    assert_eq!(buffer.close_within(Duration::ZERO).unwrap().stats.spooled, 3);
+    let seen = Seen::by(&recorder.snapshotter());
+    assert_eq!(seen.counter("forebay_rows_decided_total outcome=spooled"), 3);
+    assert_eq!(seen.counter("forebay_rows_decided_total outcome=unwritten"), 0);
+    assert_eq!(seen.counter("forebay_rows_replayed_total"), 0);
+
+    other.execute_batch("ROLLBACK").unwrap();
+    open().close().unwrap();
+    let seen = Seen::by(&recorder.snapshotter());
+    assert_eq!(seen.counter("forebay_rows_replayed_total"), 3);
+    assert_eq!(seen.counter("forebay_rows_accepted_total"), 3);
+    assert_eq!(seen.counter("forebay_rows_decided_total outcome=committed"), 3);
+    assert_eq!(scratch.column::<i64>("SELECT id FROM t"), [0, 1, 2]);
 }
 
 /// A recorder that does something whenever a counter grows or a gauge is set, and keeps the gauges.

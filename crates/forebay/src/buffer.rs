@@ -190,6 +190,10 @@ impl WriteBuffer {
     /// what a PRAGMA changes about the connection, rather than the file, does not last. It counts as one row.
     /// Blocks until it is done. Producers see a changed table at their next row.
     ///
+    /// With a [spool](Config::spool) the statement commits together with the books, once. `ATTACH`, `DETACH`, `PRAGMA` and
+    /// `VACUUM` cannot run in a transaction: the books have them before they run, so that they run at most once, and not at all
+    /// if the process ends in between.
+    ///
     /// # Errors
     ///
     /// [`Rejected`](ErrorKind::Rejected) with the database's text as its source, and as [`Receipt::wait`].
@@ -266,14 +270,16 @@ impl WriteBuffer {
     ///
     /// [`Unwritten`](ErrorKind::Unwritten) when rows were left; [`close_within`](Self::close_within)
     /// would have handed them back. The file of [`Config::rejects`] keeps them, if there is one, but for those
-    /// that a receipt tells of. [`Failed`](ErrorKind::Failed) when the buffer had failed.
+    /// that a receipt tells of. With a [spool](Config::spool) [`Spooled`](ErrorKind::Spooled) instead: they are there, and
+    /// whoever opens it next writes them. [`Failed`](ErrorKind::Failed) when the buffer had failed.
     /// [`Unknown`](ErrorKind::Unknown) when rows are [unaccounted](Stats::unaccounted) for, which would be a bug.
     pub fn close(&self) -> Result<()> {
         let timeout = self.shared().config.close_timeout;
         self.close_within(timeout)?.into_result(self.shared())
     }
 
-    /// As [`close`](Self::close) with a limit of its own, and hands back the rows that were not written.
+    /// As [`close`](Self::close) with a limit of its own, and hands back the rows that were not written. With a
+    /// [spool](Config::spool) there are none to hand back: they are left in it, and [`Stats::spooled`] counts them.
     ///
     /// # Errors
     ///
@@ -394,6 +400,10 @@ impl Builder {
     /// for do not come here: [`close_within`](WriteBuffer::close_within) hands them back. Nor do those that were
     /// left when the writer panicked outside of a commit, a bug in forebay or in a sink: they wait for
     /// `close_within` too, or go to the file when the buffer is closed or dropped.
+    ///
+    /// With a [spool](Config::spool) rows that are left in it do not come here: they are not lost. Refused ones come at least
+    /// once: those of the last batch before a process ended come again when the spool is opened, to the file too. Rows of
+    /// an earlier process come here whoever held a receipt for them.
     pub fn on_reject(mut self, call: impl Fn(&DeadLetter) + Send + Sync + 'static) -> Self {
         self.on_reject = Some(Box::new(call));
         self
@@ -404,7 +414,8 @@ impl Builder {
     /// # Errors
     ///
     /// [`Config`](ErrorKind::Config) for a wrong setting; [`Open`](ErrorKind::Open) when the file of
-    /// [`Config::rejects`] cannot be opened; as [`WriteBuffer::open`].
+    /// [`Config::rejects`] cannot be opened; [`Spool`](ErrorKind::Spool) when the [spool](Config::spool) cannot be used;
+    /// as [`WriteBuffer::open`].
     pub fn open(self) -> Result<WriteBuffer> {
         let mut config = self.config;
         config.check()?;

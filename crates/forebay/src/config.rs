@@ -64,13 +64,22 @@ pub struct Config {
     pub retry: Retry,
     /// Where rows that will not be written are kept, beside what `on_reject` makes of them. Default nowhere.
     pub rejects: Rejects,
-    /// A folder for the spool: accepted rows are kept in files there until they are committed, so that they survive
-    /// the process. Default none: they are in memory. Of this process alone, on a local disk; made if it is not
-    /// there. Needs the feature `spool`, and excludes `retry.give_up`. No buffer can be opened with one yet.
+    /// A folder for the spool: accepted rows are in files there until they are committed, so that they survive the
+    /// process: `kill -9`, the OOM killer, `exit`, a buffer in a static. Not a power cut. Default none: they are in memory.
+    ///
+    /// * Whoever opens the folder next, with the same database, writes the rows that are left, each once, before any new one.
+    ///   Opening reads them all first, and refuses what is not whole; see [`ErrorKind::Spool`].
+    /// * It is for one buffer at a time, made if it is not there (its parent must be), with mode 0700: the files hold the rows'
+    ///   values. On a local disk with ext4 or XFS, or on tmpfs; not on Btrfs, bcachefs, ZFS, NILFS, FUSE or a network.
+    /// * The database gets two tables, `_forebay` and `_forebay_rejected`, that say how far it has come.
+    /// * A close that runs out of time leaves rows there, and says [`ErrorKind::Spooled`].
+    /// * Needs the feature `spool`, on Linux, and excludes `retry.give_up`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spool: Option<PathBuf>,
-    /// Bytes that the spool's files take at the most, when rows gather because the database cannot be written.
-    /// Default 1 GiB; at least `max_buffer_bytes`, which they take at any time; at most 1 TiB.
+    /// Bytes that the spool's files take at the most, when rows gather because the database cannot be written. Then
+    /// producers meet back-pressure, as from a full buffer. Default 1 GiB; at least `max_buffer_bytes`, of which two files
+    /// take nearly all at any time; at most 1 TiB. A further file, of nearly half of `max_buffer_bytes`, is made, with its
+    /// room reserved, when rows gather, and removed when they are written. Files that an earlier process left count too.
     pub max_spool_bytes: usize,
     /// How long `close` waits for the rows that are left. Default 30 s.
     #[serde(with = "humantime_serde")]

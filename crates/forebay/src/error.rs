@@ -70,14 +70,16 @@ pub enum ErrorKind {
     Forked,
     /// The database refused this row. It is not in the table.
     Rejected,
-    /// Whether this row is in the table is not known: the commit was asked for, and its answer was lost.
+    /// Whether this row is in the table is not known: the commit was asked for, and its answer was lost. With a
+    /// spool that is found out, but for an `execute` that cannot run in a transaction.
     Unknown,
     /// This row was not written: the buffer closed or gave up before its turn.
     Unwritten,
-    /// This row is in the spool. It is written, once, when the spool is opened again: do not write it anew.
+    /// This row, or for `close` so many rows, is in the spool: the buffer closed or failed before it was written. It is decided,
+    /// once, when the spool is opened again: do not write it anew.
     Spooled,
     /// The spool cannot be used: another process has it, it is damaged, it belongs to another database, a newer
-    /// forebay has written it, or there is no room for it. Nothing in it was changed.
+    /// forebay has written it, it lies on a filesystem that it cannot lie on, or there is no room for it. No row in it was lost.
     Spool,
     /// The database is locked by somebody else.
     Busy,

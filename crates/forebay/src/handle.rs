@@ -39,7 +39,8 @@ impl RefUnwindSafe for Handle {}
 #[non_exhaustive]
 pub struct CloseReport {
     /// The rows that were not written in time and that no receipt is held for, in their order. A row
-    /// whose commit did not return in time is here with [`ErrorKind::Unknown`].
+    /// whose commit did not return in time is here with [`ErrorKind::Unknown`]. None with a [spool](crate::Config::spool),
+    /// where they stay: [`Stats::spooled`] counts them.
     pub leftovers: Vec<DeadLetter>,
     /// The final counters.
     pub stats: Stats,

@@ -251,8 +251,9 @@ mod recorded {
         ///
         /// | metric | kind | unit | label | meaning |
         /// |---|---|---|---|---|
-        /// | `forebay_rows_accepted_total` | counter | count | | Rows that a push, submit, write or group took; an execute counts as one. |
-        /// | `forebay_rows_decided_total` | counter | count | `outcome`: committed, superseded, rejected, unknown, unwritten | Rows of which it is settled what became of them. |
+        /// | `forebay_rows_accepted_total` | counter | count | | Rows that a push, submit, write or group took, and those that were in the spool; an execute counts as one. |
+        /// | `forebay_rows_replayed_total` | counter | count | | Of the accepted rows, those that an earlier process had left in the spool. |
+        /// | `forebay_rows_decided_total` | counter | count | `outcome`: committed, superseded, rejected, unknown, unwritten, spooled | Rows of which it is settled what became of them. |
         /// | `forebay_rows_unaccounted_total` | counter | count | | Rows of which nothing was known when the buffer ended: always 0. |
         /// | `forebay_rows_unchanged_total` | counter | count | | Committed rows that changed nothing. |
         /// | `forebay_transactions_total` | counter | count | | Transactions committed. |
@@ -265,7 +266,8 @@ mod recorded {
         /// | `forebay_letters_unkept_total` | counter | count | | Dead letters that the file could not take. |
         /// | `forebay_pending_rows` | gauge | count | | Rows accepted and not decided yet. |
         /// | `forebay_oldest_pending_seconds` | gauge | seconds | | Age of the oldest row that is not decided yet, 0 when there is none. |
-        /// | `forebay_buffer_bytes` | gauge | bytes | | Memory allocated for rows, at most max_buffer_bytes. |
+        /// | `forebay_buffer_bytes` | gauge | bytes | | Memory allocated for rows, at most max_buffer_bytes; with a spool only that of a replay. |
+        /// | `forebay_spool_bytes` | gauge | bytes | | Size of the spool's files, 0 without one. |
         /// | `forebay_log_bytes` | gauge | bytes | | Size of the write-ahead log in use. |
         /// | `forebay_state` | gauge | count | `state`: running, paused, failed, closed | 1 for the state that the buffer is in, 0 for the others. |
         /// | `forebay_batch_rows` | histogram | count | | Rows of a batch that the database was given. |

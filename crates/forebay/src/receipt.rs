@@ -171,6 +171,8 @@ impl Receipt {
     /// [`Rejected`](ErrorKind::Rejected): the database refused the row.
     /// [`Unknown`](ErrorKind::Unknown): whether it is there is not known.
     /// [`Unwritten`](ErrorKind::Unwritten): the buffer closed, failed or gave up before its turn.
+    /// [`Spooled`](ErrorKind::Spooled): the same with a [spool](crate::Config::spool), in which the row is; also where it
+    /// would be unknown. Whoever opens the spool next writes it.
     /// [`WouldDeadlock`](ErrorKind::WouldDeadlock): called on the thread that writes, such as from
     /// `on_reject`; the row is written all the same.
     pub fn wait(mut self) -> Result<()> {

@@ -21,9 +21,16 @@ pub(crate) const COUNTERS: &[Family<u64>] = &[
     Family {
         name: "forebay_rows_accepted_total",
         unit: Unit::Count,
-        meaning: "Rows that a push, submit, write or group took; an execute counts as one.",
+        meaning: "Rows that a push, submit, write or group took, and those that were in the spool; an execute counts as one.",
         label: "",
         series: &[("", |stats, _| stats.accepted)],
+    },
+    Family {
+        name: "forebay_rows_replayed_total",
+        unit: Unit::Count,
+        meaning: "Of the accepted rows, those that an earlier process had left in the spool.",
+        label: "",
+        series: &[("", |stats, _| stats.replayed)],
     },
     Family {
         name: "forebay_rows_decided_total",
@@ -36,6 +43,7 @@ pub(crate) const COUNTERS: &[Family<u64>] = &[
             ("rejected", |stats, _| stats.rejected),
             ("unknown", |stats, _| stats.unknown),
             ("unwritten", |stats, _| stats.unwritten),
+            ("spooled", |stats, _| stats.spooled),
         ],
     },
     Family {
@@ -136,9 +144,16 @@ pub(crate) const GAUGES: &[Family<f64>] = &[
     Family {
         name: "forebay_buffer_bytes",
         unit: Unit::Bytes,
-        meaning: "Memory allocated for rows, at most max_buffer_bytes.",
+        meaning: "Memory allocated for rows, at most max_buffer_bytes; with a spool only that of a replay.",
         label: "",
         series: &[("", |stats, _| stats.buffer_bytes as f64)],
+    },
+    Family {
+        name: "forebay_spool_bytes",
+        unit: Unit::Bytes,
+        meaning: "Size of the spool's files, 0 without one.",
+        label: "",
+        series: &[("", |stats, _| stats.spool_bytes as f64)],
     },
     Family {
         name: "forebay_log_bytes",

@@ -52,7 +52,9 @@ pub enum Operation {
         /// The statement.
         sql: String,
     },
-    /// Run the SQL text that is the row's only value, alone and outside a transaction.
+    /// Run the SQL text that is the row's only value, alone and outside a transaction. Of a batch with an
+    /// [entry](crate::Batch::entry): with the entry in one transaction, or, where the statement cannot run in one, after
+    /// the entry is committed, so that it runs at most once.
     Execute,
 }
 

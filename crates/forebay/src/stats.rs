@@ -29,9 +29,10 @@ pub struct Stats {
     pub superseded: u64,
     /// Rows that the database refused.
     pub rejected: u64,
-    /// Rows of which it is not known whether they are in the database.
+    /// Rows of which it is not known whether they are in the database. With a spool that is found
+    /// out, but for an `execute` that cannot run in a transaction.
     pub unknown: u64,
-    /// Rows given up: the buffer closed, failed or gave up before they were written.
+    /// Rows given up: the buffer closed, failed or gave up before they were written. 0 with a spool.
     pub unwritten: u64,
     /// Rows left in the spool, when the buffer closed or failed before they were written: the next one that opens the spool
     /// writes them.
