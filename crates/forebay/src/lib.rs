@@ -14,6 +14,7 @@
 //! | a receipt, [`Durability::Normal`] | a panic, `kill -9`, the OOM killer | a power cut: the newest commits, always a suffix |
 //! | a receipt, [`Durability::Full`] | also a power cut, if the disk honours flushes | a disk that lies |
 //! | a push that returned Ok | a clean [`close`](WriteBuffer::close) | whatever ends the process before: a crash, a signal, `exit`, a buffer in a static |
+//! | a push that returned Ok, with a [spool](Config::spool) | all of these: the next buffer that opens the spool writes it, once | a power cut, a crash of the kernel, a disk that fails |
 //!
 //! * Rows reach the database in the order in which they were accepted, whatever their producer, unless it is
 //!   [`unordered`](TableWrite::unordered).
@@ -25,7 +26,7 @@
 //! * While the database cannot be written, or a table that rows are for is gone, the buffer is
 //!   [`Paused`](Health::Paused) as a whole: rows keep their order, so those behind wait too. It goes on by itself
 //!   when the cause is gone; [`Retry::give_up`] bounds how long a batch is kept.
-//! * `accepted == committed + superseded + rejected + unknown + unwritten + pending`, see [`Stats`].
+//! * `accepted == committed + superseded + rejected + unknown + unwritten + spooled + pending`, see [`Stats`].
 //!
 //! # What blocks
 //!
@@ -37,7 +38,13 @@
 //! | [`wait`](Receipt::wait), [`write`](Producer::write), [`flush`](WriteBuffer::flush), [`execute`](WriteBuffer::execute) | until the rows are decided |
 //! | [`close`](WriteBuffer::close) | until all is written, for `close_timeout` at the most |
 //! | [`table`](WriteBuffer::table)…`producer()`, [`statement`](WriteBuffer::statement), [`describe`](WriteBuffer::describe) | until the batch at hand is written |
+//! | [`Builder::open`] with a [spool](Config::spool) | until all of the spool is read and room for two files is reserved; not until its rows are written |
 //! | [`Readers::get`] | while all connections to read with are held, for `busy_timeout` at the most |
+//!
+//! With a spool a push makes no system call: it copies the row into a mapped file, which a thread of the spool's has made before. But
+//! the first row with a new list of fields is noted in two files, and where the disk does not keep up with what is written, the
+//! system may hold up whoever touches a new page. The buffer is full when the files in use are, and the next one is not made yet,
+//! does not fit into `max_spool_bytes`, or finds no room on the disk.
 //!
 //! A new list of fields that does not fit what is known of its table is held against the live table once more,
 //! which blocks likewise; `try_push` and the async calls have the table looked at behind their back instead,

@@ -25,6 +25,10 @@ mod prometheus;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../examples/settings.rs"]
 mod settings;
+#[cfg(feature = "spool")]
+#[allow(dead_code, unreachable_pub)]
+#[path = "../examples/spool.rs"]
+mod spool;
 #[allow(dead_code, unreachable_pub)]
 #[path = "../examples/topic_status.rs"]
 mod topic_status;
@@ -290,4 +294,27 @@ async fn a_scrape_shows_what_the_buffer_did_and_that_it_is_ready() {
     let end = async { drop(stopped.await) };
     prometheus::run(listener, end, &mut Vec::new()).await.unwrap();
     client.await.unwrap();
+}
+
+/// The worker is this test in a process of its own.
+#[cfg(feature = "spool")]
+#[test]
+fn rows_of_a_worker_that_was_killed_are_written_by_the_next_run() {
+    const WORKER: &str = "SPOOL_WORKER_OF";
+    if let Some(database) = std::env::var_os(WORKER) {
+        let ended = spool::work(Path::new(&database), &mut io::stdout());
+        panic!("the worker was not killed: {ended:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("events.db");
+    let mut worker = std::process::Command::new(std::env::current_exe().unwrap());
+    let name = "rows_of_a_worker_that_was_killed_are_written_by_the_next_run";
+    worker.args(["--exact", name, "--nocapture"]).env(WORKER, &database);
+    let mut out = Vec::new();
+    let report = spool::run(&database, worker, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("signal: 9 (SIGKILL)"), "{text}");
+    assert!(text.contains("equal: every row that was pushed is there once"), "{text}");
+    assert!(report.pushed >= 20_000 && report.rows.len() as u64 >= report.pushed, "{text}");
+    assert!(report.replayed > 0, "{text}");
 }
