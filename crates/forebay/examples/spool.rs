@@ -4,8 +4,9 @@
 //! cargo run -p forebay --features spool --example spool [DATABASE]
 //! ```
 //!
-//! The worker is this program again, as a process of its own: it is ended by `kill -9`, in the midst of its work. The rows
-//! have no key, so one that was written twice would be there twice. Without DATABASE the database is a temporary one.
+//! The worker is this program again, as a process of its own. When it has pushed for a while somebody locks the database; it
+//! pushes on, and is ended by `kill -9`. The rows have no key, so one that was written twice would be there twice. Without
+//! DATABASE the database is a temporary one.
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Write};
@@ -18,7 +19,8 @@ use forebay::{Config, WriteBuffer, spool};
 use serde::Serialize;
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS events(n INTEGER NOT NULL, what TEXT NOT NULL)";
-/// Rows that the worker has pushed when it is killed, at the least.
+/// Rows that the worker has pushed when the database is locked, and when it is killed, at the least.
+const LOCKED: u64 = 10_000;
 const ENOUGH: u64 = 20_000;
 
 #[derive(Serialize)]
@@ -77,7 +79,8 @@ pub fn run(
     mut worker: Command,
     out: &mut dyn Write,
 ) -> Result<Report, Box<dyn Error>> {
-    Connection::open(database)?.execute_batch(&format!("{CREATE}; DELETE FROM events"))?;
+    let other = Connection::open(database)?;
+    other.execute_batch(&format!("{CREATE}; DELETE FROM events"))?;
     let mut worker = worker.stdout(Stdio::piped()).spawn()?;
     let said = BufReader::new(worker.stdout.take().ok_or("the worker has no output")?);
     let mut pushed = 0;
@@ -85,10 +88,13 @@ pub fn run(
         if let Some(n) = line?.strip_prefix("pushed ") {
             pushed = n.parse::<u64>()? + 1;
         }
-        if pushed == ENOUGH {
-            worker.kill()?; // SIGKILL; what it says until then is read to its end
+        match pushed {
+            LOCKED => other.execute_batch("BEGIN IMMEDIATE")?,
+            ENOUGH => worker.kill()?, // SIGKILL; what it says until then is read to its end
+            _ => {}
         }
     }
+    other.execute_batch("ROLLBACK")?;
     writeln!(out, "the worker pushed {pushed} rows: {}", worker.wait()?)?;
 
     let left = spool::inspect(database.with_extension("spool"))?;
@@ -102,8 +108,7 @@ pub fn run(
     let files = fs::read_dir(database.with_extension("spool"))?.count();
     writeln!(out, "written; {files} files are left in the spool's folder, with no row in them")?;
 
-    let connection = Connection::open(database)?;
-    let mut query = connection.prepare("SELECT n FROM events ORDER BY rowid")?;
+    let mut query = other.prepare("SELECT n FROM events ORDER BY rowid")?;
     let rows = query.query_map([], |row| row.get::<_, i64>(0).map(i64::cast_unsigned))?;
     let report = Report { pushed, replayed, rows: rows.collect::<Result<_, _>>()? };
     match is_whole(&report) {
