@@ -8,6 +8,7 @@ mod encoding;
 mod execute;
 mod flush;
 mod fork;
+mod golden;
 mod groups;
 mod isolation;
 mod metrics;

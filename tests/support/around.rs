@@ -35,6 +35,11 @@ pub trait Around: Send {
     fn commits_on_caller(&self, sink: &SqliteSink) -> bool {
         sink.commits_on_caller()
     }
+
+    /// Around [`Sink::name`].
+    fn name(&self, sink: &SqliteSink) -> String {
+        sink.name()
+    }
 }
 
 /// The sink with that around it. Nothing of the sink's is left out.
@@ -88,6 +93,6 @@ impl<A: Around> Sink for Surrounded<A> {
     }
 
     fn name(&self) -> String {
-        self.sink.name()
+        self.around.name(&self.sink)
     }
 }
