@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use forebay::{
-    Applied, Batch, Error, Signals, Sink, SinkError, SqliteSink, StatementInfo, TableInfo,
+    Applied, Batch, Books, Error, Signals, Sink, SinkError, SqliteSink, StatementInfo, TableInfo,
 };
 
 /// What a test puts around the calls of [`SqliteSink`]: each makes the call, unless told otherwise.
@@ -61,6 +61,14 @@ impl<A: Around> Sink for Surrounded<A> {
 
     fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
         self.around.apply(&mut self.sink, batch)
+    }
+
+    fn books(&mut self, spool: &str) -> Result<Option<Books>, Error> {
+        self.sink.books(spool)
+    }
+
+    fn open_books(&mut self, spool: &str, applied: u64) -> Result<(), Error> {
+        self.sink.open_books(spool, applied)
     }
 
     fn is_untidy(&self) -> bool {
