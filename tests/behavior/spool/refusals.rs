@@ -25,7 +25,7 @@ fn a_path_that_is_a_file_or_has_no_parent_is_named_with_what_to_do() {
     let error = WriteBuffer::builder(place.path()).config(config).open().unwrap_err();
     let text = format!("{error:#}");
     assert_eq!(error.kind(), ErrorKind::Spool);
-    assert!(text.contains(&format!("the folder {} is not there: make it", parent.display())));
+    assert!(text.contains(&format!("{} is no folder: make it one", parent.display())));
     assert!(!parent.exists(), "{text}");
 }
 
