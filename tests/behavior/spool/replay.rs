@@ -260,3 +260,30 @@ fn other_settings_replay_the_same_rows() {
         assert_eq!(buffer.stats().replayed, 3_000);
     }
 }
+
+/// What the process that wrote a batch may not have told any more, the next one tells: also when it has nothing to write.
+#[test]
+fn a_dead_letter_that_may_not_have_been_told_is_told_by_a_process_that_writes_nothing() {
+    let place = Place::new();
+    let buffer = place.open();
+    let rows = rows_of(&buffer);
+    rows.write(&Row { id: 1 }).unwrap();
+    rows.push(&Row { id: BAD }).unwrap();
+    buffer.flush().unwrap();
+    // As a process leaves it that is killed: a copy, for this one is still there.
+    let killed = Place::new();
+    super::copy(&place.folder(), &killed.folder());
+    let backup = killed.path().with_file_name("copy.db");
+    place.scratch.connection().execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
+    for suffix in ["db-wal", "db-shm"] {
+        let _ = std::fs::remove_file(killed.path().with_extension(suffix));
+    }
+    std::fs::rename(backup, killed.path()).unwrap();
+    buffer.close().unwrap();
+    drop(buffer);
+
+    assert_eq!(drained_letters(&killed).len(), 1, "at least once");
+    assert_eq!(drained_letters(&killed).len(), 0, "it was closed, and had been told before");
+    assert_eq!(drained_letters(&place).len(), 0, "so had this one");
+    assert_eq!(killed.ids(), [1]);
+}
