@@ -16,6 +16,10 @@ const ROWS: i64 = 1_000;
 /// What a segment begins with, before its rows.
 const HEADER: usize = 64;
 
+/// What each row takes, and how much of it there is before the zeros that follow.
+const UNIT: usize = 40;
+const ROW: usize = 33;
+
 /// Damages a segment, of which this many bytes are rows, and returns whether what is wrong is within it.
 type Damage = fn(&Path, usize, &mut Rng);
 
@@ -34,7 +38,9 @@ fn change(path: &Path, at: usize, length: usize, change: impl Fn(&mut [u8])) {
 
 fn flip(path: &Path, rows: usize, random: &mut Rng) {
     let bit = random.u8(..8);
-    change(path, random.usize(HEADER..HEADER + rows), 1, |bytes| bytes[0] ^= 1 << bit);
+    // A row is followed by zeros, which say nothing.
+    let unit = random.usize(..rows / UNIT);
+    change(path, HEADER + unit * UNIT + random.usize(..ROW), 1, |bytes| bytes[0] ^= 1 << bit);
 }
 
 fn hole(path: &Path, rows: usize, random: &mut Rng) {
@@ -83,6 +89,7 @@ fn a_damaged_segment_in_the_middle_is_refused_by_name_and_a_salvage_keeps_the_re
         let segments = in_the_middle(&place);
         let Segment { file, first_row, rows, bytes, .. } = random.choice(&segments).unwrap();
         let (kind, damage) = DAMAGES[round % DAMAGES.len()];
+        assert_eq!(*bytes as u64, rows * UNIT as u64, "rows are of this length");
         damage(file, *bytes, &mut random);
 
         let text = place.refusal();
