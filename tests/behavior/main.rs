@@ -28,5 +28,6 @@ mod schema;
 mod secrecy;
 mod settings;
 mod shapes;
+mod spool;
 mod statements;
 mod triggers;

@@ -1,11 +1,13 @@
-//! The processes that the faults kill, hold up or mislead: `fault-child load|spool|replay|count|hold|clock DATABASE …`.
+//! The processes that the faults kill, hold up or mislead: `fault-child load|spool|replay|letters|outage|count|hold|clock DATABASE …`.
 //!
 //! Each says with a line on standard output that it begins. Whatever goes wrong in one ends it with a code and a message.
 #![allow(clippy::unwrap_used, reason = "a child that cannot go on fails at once")]
 
 mod clock;
 mod count;
+mod letters;
 mod load;
+mod outage;
 mod recorded;
 mod spool;
 
@@ -17,7 +19,7 @@ use forebay::Config;
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if arguments.first() != Some(&"count") {
+    if !matches!(arguments.first(), Some(&("count" | "outage"))) {
         thread::spawn(end_with_parent);
     }
     match arguments[..] {
@@ -29,6 +31,12 @@ fn main() {
         ),
         ["spool", database, life, seed] => {
             spool::push(database.as_ref(), life.parse().unwrap(), seed.parse().unwrap());
+        }
+        ["letters", database, point, after] => {
+            letters::replay(database.as_ref(), point, after.parse().unwrap());
+        }
+        ["outage", database, workers, rows] => {
+            outage::push(database.as_ref(), workers.parse().unwrap(), rows.parse().unwrap());
         }
         ["replay", database] => spool::replay(database.as_ref()),
         ["count", database, process] => count::run(database.as_ref(), process.parse().unwrap()),

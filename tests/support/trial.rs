@@ -217,7 +217,8 @@ impl Seen {
 pub fn adds_up(stats: &impl Serialize) -> bool {
     let stats = serde_json::to_value(stats).expect("counters have no keys but strings");
     let count = |name: &str| stats[name].as_u64().expect("a counter");
-    let decided = ["committed", "superseded", "rejected", "unknown", "unwritten"].map(count);
+    let decided =
+        ["committed", "superseded", "rejected", "unknown", "unwritten", "spooled"].map(count);
     count("accepted") == decided.iter().sum::<u64>()
         && [count("pending"), count("unaccounted")] == [0; 2]
 }

@@ -95,9 +95,9 @@ impl State {
         self.spares.is_empty() && self.open.is_half_full() && self.growth.ask()
     }
 
-    /// Why the spool does not grow.
+    /// Why the spool does not grow, where it may. What was in the way when the last segment was asked for may be gone.
     pub(crate) fn hindrance(&self) -> Option<&Error> {
-        self.growth.hindrance.as_ref()
+        self.growth.hindrance.as_ref().filter(|_| self.growth.asked)
     }
 }
 
@@ -163,10 +163,14 @@ impl Shared {
 
     /// What a call is told that does not wait for room any longer.
     pub(crate) fn no_room(&self, kind: ErrorKind, message: String) -> Error {
-        let error = Error::new(kind, message);
-        match self.lock().hindrance() {
-            Some(hindrance) => error.because(hindrance.clone()),
-            None => error,
+        let Some(spool) = &self.spool else { return Error::new(kind, message) };
+        if let Some(hindrance) = self.lock().hindrance() {
+            return Error::new(kind, message).because(hindrance.clone());
         }
+        let (folder, limit) = (spool.folder().display(), self.config.max_spool_bytes);
+        let message = format!(
+            "{message}; its spool {folder} may take {limit} bytes, the max_spool_bytes, and health() says why rows gather there"
+        );
+        Error::new(kind, message)
     }
 }

@@ -86,6 +86,7 @@ impl Spool {
         let (decided, left) = part(found.segments, first_seq);
         let recovered = recover(folder, left, first_seq, shapes)?;
 
+        let was_open = old.open;
         let epoch = old.epoch.checked_add(1);
         let epoch = epoch.ok_or_else(|| damaged(folder, "which has no epoch left"))?;
         if is_new {
@@ -110,7 +111,8 @@ impl Spool {
         let journal = begun.inspect_err(|_| discard(&[&open, &spare]))?;
         remove(decided)?;
         remove(found.others)?;
-        let untold = books.map(|books| books.untold).unwrap_or_default();
+        // Who has closed it has told everybody.
+        let untold = books.filter(|_| was_open).map(|books| books.untold).unwrap_or_default();
         Ok(Opened { spool, journal, first_seq, recovered, open, spare, untold })
     }
 

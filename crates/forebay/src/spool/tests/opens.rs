@@ -311,10 +311,17 @@ fn dead_letters_that_may_be_untold_are_handed_on() {
     let scratch = folder();
     let error = Error::new(ErrorKind::Rejected, "refused");
     let letter = DeadLetter { table: "states".to_owned(), fields: Vec::new(), error };
-    let books = Books { applied: 12, untold: vec![letter] };
-    let opened = Spool::open(&config(scratch.path()), &mut Stubborn(Some(books)), &Shapes::new());
-    let opened = opened.expect("opens");
-    assert_eq!((opened.first_seq, opened.untold[0].table.as_str()), (12, "states"));
+    let open = || {
+        let books = Books { applied: 0, untold: vec![letter.clone()] };
+        let sink = &mut Stubborn(Some(books));
+        Spool::open(&config(scratch.path()), sink, &Shapes::new()).expect("opens")
+    };
+    drop(Life::open(scratch.path(), &mut Database::default()).expect("opens"));
+    let opened = open();
+    assert_eq!((opened.first_seq, opened.untold[0].table.as_str()), (0, "states"));
+    opened.spool.close(true);
+    drop(opened);
+    assert_eq!(open().untold.len(), 0, "who closed it has told everybody");
 }
 
 #[test]
