@@ -23,7 +23,7 @@ pub fn lingering() -> Config {
     Config { linger: Duration::from_secs(3_600), ..at_once() }
 }
 
-/// A buffer that has room for one [`large`] row, and for another while the first is written.
+/// A buffer that has room for two [`large`] rows, one in each segment.
 pub fn tiny() -> Config {
     Config {
         batch_size: 5,

@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use crate::bench::args::Bench;
 use crate::doctor::args::Doctor;
 use crate::load::records::Format;
+use crate::spool::args::Spool;
 use crate::tune::args::Tune;
 
 /// A batching write buffer for databases: the command.
@@ -45,6 +46,8 @@ pub enum Command {
     ///
     /// Every finding comes with its fix. Nothing is written unless --fix is given.
     Doctor(Doctor),
+    /// Look into a spool, write its rows without the application, mend a damaged one
+    Spool(Spool),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS_HELP)]
     Completions {
@@ -55,7 +58,7 @@ pub enum Command {
     #[command(after_help = MAN_HELP)]
     Man {
         /// The subcommand to print the page of; without it the page of forebay itself
-        #[arg(value_parser = ["load", "bench", "tune", "doctor", "completions", "man"])]
+        #[arg(value_parser = PAGES)]
         command: Option<String>,
     },
     /// Run one trial of the bench, as the program of a contender
@@ -230,6 +233,20 @@ Exit codes:
   3         failed; the message says why, the summary what was committed
   4         stopped at once by a second signal
   130, 143  ended by Ctrl-C or SIGTERM, in good order";
+
+/// What there are manual pages of.
+const PAGES: [&str; 10] = [
+    "load",
+    "bench",
+    "tune",
+    "doctor",
+    "spool",
+    "spool-inspect",
+    "spool-replay",
+    "spool-salvage",
+    "completions",
+    "man",
+];
 
 const COMPLETIONS_HELP: &str = "\
 Examples:

@@ -41,6 +41,16 @@ impl Failure {
         self.hint = Some(hint.into());
         self
     }
+
+    /// Adds another thing to do about it.
+    #[must_use]
+    pub fn or_hint(self, hint: &str) -> Self {
+        let hint = match &self.hint {
+            Some(first) => format!("{first}; {hint}"),
+            None => hint.to_owned(),
+        };
+        self.hint(hint)
+    }
 }
 
 impl From<forebay::Error> for Failure {

@@ -8,5 +8,6 @@ pub mod kept;
 pub mod load;
 pub mod screen;
 pub mod signals;
+pub mod spool;
 pub mod tune;
 pub mod words;

@@ -7,7 +7,7 @@ use clap::{CommandFactory, Parser};
 use forebay_cli::args::{Cli, Command};
 use forebay_cli::failure::{Exit, Failure, Result};
 use forebay_cli::screen::Screen;
-use forebay_cli::{bench, doctor, load, tune};
+use forebay_cli::{bench, doctor, load, spool, tune};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args, &screen),
         Command::Tune(args) => tune::run(args, &screen),
         Command::Doctor(args) => doctor::run(args, &screen),
+        Command::Spool(args) => spool::run(args, &screen),
         Command::Completions { shell } => print(|out| {
             clap_complete::generate(*shell, &mut Cli::command(), "forebay", out);
             Ok(())
@@ -37,8 +38,9 @@ fn man(subcommand: Option<&str>) -> Result<Exit> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     // The argument parser takes no other.
-    let found = subcommand.and_then(|name| command.find_subcommand(name)).cloned();
-    let page = found.unwrap_or(command);
+    let names = subcommand.into_iter().flat_map(|name| name.split('-'));
+    let page = names
+        .fold(command, |command, name| command.find_subcommand(name).cloned().unwrap_or(command));
     print(|out| {
         let mut text = Vec::new();
         clap_mangen::Man::new(page).render(&mut text)?;

@@ -84,8 +84,8 @@ fn note(signals: &[i32]) -> io::Result<Signalled> {
     Ok(Signalled(signalled))
 }
 
-/// Calls `first` at the first signal. At the second the process exits, saying `at_once`; so it does when `first` says that
-/// there is nothing to end in good order.
+/// Calls `first` at the first signal. At the second the process exits, saying `at_once`; so it does, saying `before`, when
+/// `first` says that there is nothing to end in good order.
 ///
 /// # Errors
 ///
@@ -93,6 +93,7 @@ fn note(signals: &[i32]) -> io::Result<Signalled> {
 pub fn watch(
     screen: &Screen,
     at_once: &'static str,
+    before: &'static str,
     first: impl Fn() -> bool + Send + 'static,
 ) -> Result<Signalled> {
     let failed = |error| Failure::new(format!("cannot watch for signals: {error}"));
@@ -109,7 +110,7 @@ pub fn watch(
                 low_level::exit(Exit::Stopped.code().into());
             }
             if !first() {
-                screen.line("stopped before anything was loaded");
+                screen.line(format_args!("stopped before {before}"));
                 low_level::exit(Exit::Interrupted(signal).code().into());
             }
             told = true;

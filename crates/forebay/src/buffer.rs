@@ -434,8 +434,9 @@ impl Builder {
         let mut log = RowLog::new(&config, sink.as_mut())?;
         let cutter = Cutter::new(config.max_transaction_rows, config.max_batch_bytes);
         let untold = std::mem::take(&mut log.untold);
-        let worker = Worker::new(sink, cutter, Letters::new(file, self.on_reject), untold);
+        let worker = Worker::new(sink, cutter, Letters::new(file, self.on_reject));
         let shared = Arc::new(Shared::new(config, name, log, worker, signals));
+        writer::tell(&shared, &untold);
         shared.start_to_grow().map_err(|error| no_thread(&error))?;
         let writer = {
             let shared = Arc::clone(&shared);

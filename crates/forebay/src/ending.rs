@@ -85,7 +85,9 @@ impl Shared {
         state.stats.unaccounted = unaccounted;
         if let Some(spool) = &self.spool {
             let is_empty = unaccounted == 0 && state.stats.spooled == 0;
+            let files = state.let_go_of_files();
             drop(state);
+            drop(files);
             spool.close(is_empty);
             state = self.lock();
         }

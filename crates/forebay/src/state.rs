@@ -218,6 +218,16 @@ impl State {
         Some(segment)
     }
 
+    /// Of a buffer that has ended: the files that no rows come to any more, which would take up room as long as they are mapped.
+    pub(crate) fn let_go_of_files(&mut self) -> Vec<Segment> {
+        let mut last = Segment::new(0);
+        last.restart(self.open.end_seq());
+        let mut files = std::mem::take(&mut self.spares);
+        files.push(std::mem::replace(&mut self.open, last));
+        self.growth.bytes = 0;
+        files
+    }
+
     /// A producer found no room: what is there is due. Returns whether that is news.
     pub(crate) fn press(&mut self) -> bool {
         !std::mem::replace(&mut self.pressed, true)

@@ -35,8 +35,6 @@ pub(crate) struct Worker {
     cutter: Cutter,
     shapes: Vec<Arc<Shape>>,
     letters: Letters,
-    /// Dead letters of an earlier process.
-    untold: Vec<DeadLetter>,
     /// Since when the sink has been down.
     paused: Option<Instant>,
 }
@@ -48,6 +46,18 @@ enum Stop {
     Ending { why: Error, batch: Error, rest: Error },
     /// The rows have been decided without him.
     Abandoned,
+}
+
+/// Delivers the dead letters that an earlier process may not have come to, before the buffer is anybody's.
+pub(crate) fn tell(shared: &Shared, untold: &[DeadLetter]) {
+    if untold.is_empty() {
+        return;
+    }
+    let mut worker = shared.lock().take_worker();
+    let holding = Holding::sink_of(shared.id());
+    untold.iter().for_each(|letter| worker.letters.deliver(shared, letter));
+    drop(holding);
+    shared.return_sink(worker);
 }
 
 /// The writer's thread.
@@ -117,15 +127,9 @@ pub(crate) fn commit_on_caller(shared: &Arc<Shared>, rows: &Range<u64>) {
 }
 
 impl Worker {
-    pub(crate) fn new(
-        sink: Box<dyn Sink>,
-        cutter: Cutter,
-        letters: Letters,
-        untold: Vec<DeadLetter>,
-    ) -> Self {
+    pub(crate) fn new(sink: Box<dyn Sink>, cutter: Cutter, letters: Letters) -> Self {
         let commits_on_caller = sink.commits_on_caller();
-        let (shapes, paused) = (Vec::new(), None);
-        Self { sink, commits_on_caller, cutter, shapes, letters, untold, paused }
+        Self { sink, commits_on_caller, cutter, shapes: Vec::new(), letters, paused: None }
     }
 
     pub(crate) fn commits_on_caller(&self) -> bool {
@@ -135,9 +139,6 @@ impl Worker {
     /// Writes the segment in flight, batch by batch.
     fn write(&mut self, shared: &Arc<Shared>) -> Result<(), Stop> {
         let (segment, mut start, mut failed) = shared.in_flight().ok_or(Stop::Abandoned)?;
-        for letter in std::mem::take(&mut self.untold) {
-            deliver(shared, &mut self.letters, letter);
-        }
         shared.shapes.refresh(&mut self.shapes);
         if let Err(cause) = segment.load() {
             let rest = shared

@@ -32,7 +32,7 @@ pub fn run(args: &Bench, screen: &Screen) -> Result<Exit> {
     let stopper = stop.clone();
     let at_once =
         "a folder .forebay-… may be left in --dir (or beside --db), and files without results";
-    let signalled = signals::watch(screen, at_once, move || {
+    let signalled = signals::watch(screen, at_once, "anything was run", move || {
         stopper.stop();
         true
     })?;

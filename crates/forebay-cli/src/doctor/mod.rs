@@ -8,9 +8,9 @@ mod fix;
 mod locks;
 mod log;
 mod place;
-mod process;
+pub(crate) mod process;
 mod report;
-mod shell;
+pub(crate) mod shell;
 
 use std::io::{self, IsTerminal};
 use std::path::Path;

@@ -9,7 +9,7 @@ use rustix::process::geteuid;
 
 /// A process; `None` is one whose number cannot be seen from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Process(pub(super) Option<i32>);
+pub(crate) struct Process(pub(super) Option<i32>);
 
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -25,7 +25,7 @@ impl fmt::Display for Process {
 
 impl Process {
     /// How a transaction of it is ended, which the process can do itself by what is said first.
-    pub(super) fn end(self, have_it: &str) -> String {
+    pub(crate) fn end(self, have_it: &str) -> String {
         let Some(id) = self.0 else {
             return format!(
                 "have it {have_it}, or end it; outside of this container, or on the machine that it runs on, its number may be seen"
@@ -38,14 +38,14 @@ impl Process {
 }
 
 /// Those that have a file open.
-pub(super) struct Users {
-    pub(super) processes: Vec<Process>,
+pub(crate) struct Users {
+    pub(crate) processes: Vec<Process>,
     /// Some belong to other users, and do not show what they have open.
-    pub(super) some_are_hidden: bool,
+    pub(crate) some_are_hidden: bool,
 }
 
 /// Finds those that have one of these files open; `None` where the system has no /proc.
-pub(super) fn users(files: &[PathBuf]) -> Option<Users> {
+pub(crate) fn users(files: &[PathBuf]) -> Option<Users> {
     let inode = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
     let wanted: Vec<_> = files.iter().filter_map(|path| inode(path)).collect();
     let mut users = Users { processes: Vec::new(), some_are_hidden: false };
@@ -70,6 +70,6 @@ pub(super) fn users(files: &[PathBuf]) -> Option<Users> {
 }
 
 /// Processes in a sentence.
-pub(super) fn listed(processes: &[Process]) -> String {
+pub(crate) fn listed(processes: &[Process]) -> String {
     processes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 /// The text without control characters, which a terminal would obey.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {
@@ -17,7 +17,7 @@ pub(super) fn visible(text: &str) -> String {
 }
 
 /// A path as one word of a shell's command line.
-pub(super) fn quoted(path: &Path) -> String {
+pub(crate) fn quoted(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     let folder = if bytes.starts_with(b"-") { "./" } else { "" };
     match path.to_str() {

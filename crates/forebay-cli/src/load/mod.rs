@@ -15,7 +15,7 @@ mod rejects;
 pub mod row;
 mod settings;
 mod summary;
-mod waiting;
+pub(crate) mod waiting;
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -57,7 +57,7 @@ pub fn run(args: &args::Load, screen: &Screen) -> Result<Exit> {
     // Before there is anything to end in good order, a signal ends the process.
     let begun = Arc::new(AtomicBool::new(false));
     let at_once = "what was not committed yet is not in the table";
-    let signalled = signals::watch(screen, at_once, {
+    let signalled = signals::watch(screen, at_once, "anything was loaded", {
         let (events, begun) = (events.clone(), Arc::clone(&begun));
         move || {
             // When nobody waits any more the load has ended.

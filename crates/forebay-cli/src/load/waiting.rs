@@ -8,7 +8,7 @@ use forebay::{Health, Stats};
 const PATIENCE: Duration = Duration::from_millis(900);
 
 /// Watches the counters.
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     decided: u64,
     busy: Duration,
     since: Instant,
@@ -16,12 +16,12 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// Begins to watch.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { decided: 0, busy: Duration::ZERO, since: Instant::now() }
     }
 
     /// What the load waits for now, if it does.
-    pub(super) fn look(&mut self, stats: &Stats, health: &Health) -> Option<String> {
+    pub(crate) fn look(&mut self, stats: &Stats, health: &Health) -> Option<String> {
         let decided = stats.committed + stats.superseded + stats.rejected;
         if decided != self.decided || stats.pending == 0 {
             *self = Self { decided, busy: stats.busy_time, since: Instant::now() };

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, fallocate};
@@ -103,9 +103,11 @@ impl SegmentFile {
         debug_assert!(self.has_room(frames.len()));
         let end = self.end + unit_bytes(frames.len());
         self.map.write(self.end, &envelope(check, self.header.epoch, seq));
+        step();
         // What the frames do not cover stays zero.
         self.map.write(end - ALIGNMENT, &[0; ALIGNMENT]);
         self.map.write(self.end + ENVELOPE, frames);
+        step();
         self.publish(end);
     }
 
@@ -147,6 +149,12 @@ impl SegmentFile {
     }
 }
 
+/// Says of a segment that this process has not mapped that its rows are decided.
+pub(super) fn free(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.write_all_at(&FREE.to_le_bytes(), PUBLISHED.start as u64)
+}
+
 /// Makes a file that is a free segment, with room for all of it on the disk: a store to a mapping cannot fail otherwise than
 /// by a SIGBUS.
 fn reserve(path: &Path, capacity: usize) -> io::Result<Map> {
@@ -180,4 +188,25 @@ fn unreserved(path: &Path, capacity: u32, cause: io::Error) -> Error {
         return Error::new(ErrorKind::Spool, message).with_field("spool").because(cause);
     }
     unwritable(path, cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_makes_no_file_is_told_what_to_do() {
+        let path = Path::new("/spool/segment-00000001");
+        for (errno, said) in [
+            (Errno::NOSPC, "which takes 4096 bytes: make room on the disk"),
+            (Errno::DQUOT, "which takes 4096 bytes: make room on the disk"),
+            (Errno::OPNOTSUPP, "its filesystem cannot reserve room for a file"),
+            (Errno::ROFS, "see to it that this user can write there"),
+        ] {
+            let error = unreserved(path, 4096, errno.into());
+            assert_eq!(error.kind(), ErrorKind::Spool);
+            assert!(error.to_string().contains(said), "{error}");
+            assert!(error.to_string().contains("/spool/segment-00000001"), "{error}");
+        }
+    }
 }

@@ -12,6 +12,9 @@ const SHAPES: &str = "shapes-";
 const COPY: &str = ".copy";
 const UNFINISHED: &str = ".new";
 
+/// The file that says which spool it is.
+pub(super) const IDENTITY: &str = "spool.json";
+
 /// What a folder has, each kind in the order of its numbers.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
@@ -50,8 +53,11 @@ pub(crate) fn list(folder: &Path) -> Result<Files> {
         let path = entry.map_err(|error| unreadable(folder, error))?.path();
         let Some(name) = path.file_name().and_then(OsStr::to_str) else { continue };
         if let Some(finished) = name.strip_suffix(UNFINISHED) {
-            files.last_number = files.last_number.max(number(finished, SEGMENT).unwrap_or(0));
-            files.unfinished.push(path);
+            let number = number(finished, SEGMENT);
+            files.last_number = files.last_number.max(number.unwrap_or(0));
+            if number.is_some() || finished == IDENTITY {
+                files.unfinished.push(path);
+            }
         } else if let Some(number) = number(name, SEGMENT) {
             files.last_number = files.last_number.max(number);
             files.segments.push((number, path));

@@ -1,5 +1,6 @@
 //! `spool.json`: which spool a folder holds, how often it was opened, and for which database.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,8 +14,8 @@ use super::refusal::{damaged, newer, unreadable, unwritable};
 use super::step;
 use crate::error::{Error, Result};
 
-const NAME: &str = "spool.json";
-const UNFINISHED: &str = "spool.json.new";
+const NAME: &str = files::IDENTITY;
+const UNCHECKED: &str = "does not match its own check";
 
 /// Which spool it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,8 @@ pub(crate) struct Identity {
 pub(super) enum Look {
     Nothing,
     Whole(Identity),
-    Damaged(Error),
+    /// With what the file is or does.
+    Damaged(String),
 }
 
 /// The file's JSON.
@@ -62,7 +64,7 @@ impl Identity {
         match Self::look(folder)? {
             Look::Nothing => Ok(None),
             Look::Whole(identity) => Ok(Some(identity)),
-            Look::Damaged(error) => Err(error),
+            Look::Damaged(what) => Err(Self::damaged(folder, what)),
         }
     }
 
@@ -74,17 +76,16 @@ impl Identity {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let listed = files::list(folder)?;
                 let Some((_, segment)) = listed.segments.first() else { return Ok(Look::Nothing) };
-                let what =
-                    format!("which says whose rows are in {}, is missing", segment.display());
-                return Ok(Look::Damaged(damaged(&path, what)));
+                let what = format!("is missing: it says whose rows are in {}", segment.display());
+                return Ok(Look::Damaged(what));
             }
             Err(error) => return Err(unreadable(&path, error)),
         };
         let json: serde_json::Value = match serde_json::from_slice(&bytes) {
             Ok(json) => json,
             Err(error) => {
-                let what = format!("which is not JSON: {error}");
-                return Ok(Look::Damaged(damaged(&path, what)));
+                let what = format!("is not JSON: {error}");
+                return Ok(Look::Damaged(what));
             }
         };
         let format = json.get("format").and_then(serde_json::Value::as_u64);
@@ -95,12 +96,17 @@ impl Identity {
             if ours.flatten().is_none() {
                 return Err(newer(&path, format, FORMAT));
             }
-            return Ok(Look::Damaged(damaged(&path, "which does not match its own check")));
+            return Ok(Look::Damaged(UNCHECKED.to_owned()));
         }
         Ok(match text.and_then(Text::into_identity) {
             Some(identity) => Look::Whole(identity),
-            None => Look::Damaged(damaged(&path, "which does not match its own check")),
+            None => Look::Damaged(UNCHECKED.to_owned()),
         })
+    }
+
+    /// The refusal of a spool whose file is damaged.
+    pub(super) fn damaged(folder: &Path, what: impl fmt::Display) -> Error {
+        damaged(&folder.join(NAME), format_args!("which {what}"))
     }
 
     /// Writes it in the place of the one that is there, in one step.
@@ -109,7 +115,8 @@ impl Identity {
     ///
     /// [`ErrorKind::Spool`](crate::ErrorKind::Spool) with the path; the file that was there is still there then.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
-        let (path, unfinished) = (folder.join(NAME), folder.join(UNFINISHED));
+        let path = folder.join(NAME);
+        let unfinished = files::unfinished(&path);
         let text = Text::of(self);
         let write = || -> io::Result<()> {
             let mut options = OpenOptions::new();
@@ -127,8 +134,13 @@ impl Identity {
 
     /// What the database keeps its books under: 32 hex digits.
     pub(crate) fn key(&self) -> String {
-        format!("{:032x}", self.spool)
+        key(self.spool)
     }
+}
+
+/// What the database keeps the books of this spool under.
+pub(super) fn key(spool: u128) -> String {
+    format!("{spool:032x}")
 }
 
 impl Text {

@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::definition::Definitions;
 use super::files;
 use super::format::HEADER;
-use super::identity::{Identity, Look};
+use super::gather::most_likely;
+use super::identity::{self, Identity, Look};
 use super::image::{BadState, State, check_unit, is_torn, units};
 use super::lock;
 use super::refusal::{row_range, unreadable};
@@ -26,7 +27,8 @@ const READS: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// The spool's id: the database keeps its books under it. `None` when that file is damaged.
+    /// The spool's id: the database keeps its books under it. Where `spool.json` is damaged, that of most segments;
+    /// `None` when none says it.
     pub id: Option<String>,
     /// How often it was opened.
     pub epoch: u32,
@@ -115,7 +117,7 @@ pub fn inspect(folder: impl AsRef<Path>) -> Result<Inspection> {
     let (identity, damage) = match Identity::look(folder)? {
         Look::Nothing => return Err(no_spool(folder)),
         Look::Whole(identity) => (Some(identity), None),
-        Look::Damaged(error) => (None, Some(error.to_string())),
+        Look::Damaged(what) => (None, Some(Identity::damaged(folder, what).to_string())),
     };
     let in_use = is_locked(folder);
     let mut tables = BTreeMap::new();
@@ -136,8 +138,12 @@ pub fn inspect(folder: impl AsRef<Path>) -> Result<Inspection> {
         scan(folder, identity).err().map(|error| error.to_string())
     });
     let tables = tables.into_iter().map(|(table, (rows, bytes))| Table { table, rows, bytes });
+    let id = match &identity {
+        Some(identity) => Some(identity.key()),
+        None => most_likely(folder)?.map(|(spool, _)| identity::key(spool)),
+    };
     Ok(Inspection {
-        id: identity.as_ref().map(Identity::key),
+        id,
         epoch: identity.as_ref().map_or(0, |identity| identity.epoch),
         is_closed: identity.as_ref().is_some_and(|identity| !identity.open),
         database: identity.map(|identity| identity.database).unwrap_or_default(),

@@ -18,8 +18,7 @@ mod refusal;
 mod salvage;
 mod scan;
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,7 +31,7 @@ pub(crate) use format::{after_unit, check_of};
 pub use inspect::{Inspection, Segment, SegmentState, Table, inspect};
 pub use salvage::{Salvaged, Unread, salvage};
 
-use self::format::{FREE, Header, PUBLISHED};
+use self::format::Header;
 use self::identity::Identity;
 use self::lock::Lock;
 use self::map::Birthmark;
@@ -136,6 +135,10 @@ impl Spool {
     /// Lets another process open it. When it `is_empty`, every row being decided, what is not needed any more is removed;
     /// errors are logged, for the next opening copes.
     pub(crate) fn close(&self, is_empty: bool) {
+        if self.is_forked() {
+            // The files are the parent's.
+            return;
+        }
         let Some(hold) = self.hold.lock().take() else { return };
         if is_empty {
             self.remove_all();
@@ -195,10 +198,7 @@ impl Recovered {
     pub(crate) fn delete(self) {
         let path = &self.found.path;
         let Err(error) = fs::remove_file(path) else { return step() };
-        let freed = OpenOptions::new().write(true).open(path);
-        let freed = freed
-            .and_then(|file| file.write_all_at(&FREE.to_le_bytes(), PUBLISHED.start as u64))
-            .is_ok();
+        let freed = file::free(path).is_ok();
         tracing::warn!(
             "cannot remove {}, whose rows are decided: {}: {error}",
             path.display(),

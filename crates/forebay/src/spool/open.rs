@@ -13,7 +13,7 @@
 //! 4. *Two segment files*, free, with numbers above all that there were. They are leftovers to the next opening. So are the
 //!    definitions of the new epoch, which are begun anew.
 //! 5. *The books are opened*, if the database has never heard of the spool. No row is undecided then, so that what they say
-//!    is what [`check`](check) comes to without them.
+//!    is what [`check`] comes to without them.
 //! 6. *The first segment is restarted* at the next row, with the new epoch: free, until its header is whole; then an
 //!    empty segment of an epoch that is not in force.
 //! 7. *The identity* with the new epoch, open, takes the place of the old one in one step. Before it, the old epoch's last
@@ -143,9 +143,11 @@ fn make_folder(folder: &Path) -> Result<PathBuf> {
                 ));
             }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Err(error)
+            if [io::ErrorKind::NotFound, io::ErrorKind::NotADirectory].contains(&error.kind()) =>
+        {
             let parent = folder.parent().unwrap_or(folder).display();
-            let why = format!("the folder {parent} is not there: make it, or name another place");
+            let why = format!("{parent} is no folder: make it one, or name another place");
             return Err(unusable(folder, &why).because(error));
         }
         Err(error) => return Err(unwritable(folder, error)),
@@ -320,4 +322,20 @@ fn remove(paths: Vec<PathBuf>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filesystems_on_which_a_store_can_fail_are_known() {
+        for (magic, name) in [(0x9123_683E, "Btrfs"), (0x2FC1_2FC1, "ZFS"), (0x6573_5546, "FUSE")] {
+            assert_eq!(faulty_filesystem(magic).expect("known").0, name);
+        }
+        // ext4, XFS, tmpfs, overlayfs.
+        for magic in [0xEF53, 0x5846_5342, 0x0102_1994, 0x794C_7630] {
+            assert_eq!(faulty_filesystem(magic), None);
+        }
+    }
 }

@@ -104,14 +104,21 @@ pub fn salvage(folder: impl AsRef<Path>, applied: Option<u64>) -> Result<Salvage
 
 /// Which spool it is: what `spool.json` says, or most of its segments.
 fn identify(folder: &Path) -> Result<(Identity, Option<Hole>)> {
-    let error = match Identity::look(folder)? {
+    let what = match Identity::look(folder)? {
         Look::Whole(identity) => return Ok((identity, None)),
-        Look::Nothing => damaged(folder, "in which there is no spool"),
-        Look::Damaged(error) => error,
+        Look::Nothing => return Err(damaged(folder, "in which there is no spool")),
+        Look::Damaged(what) => what,
     };
-    let Some((spool, epoch)) = most_likely(folder)? else { return Err(error) };
+    let Some((spool, epoch)) = most_likely(folder)? else {
+        let message = format!(
+            "nothing in {} says which spool it is: spool.json {what}, and no segment has a header that can be read; nothing was \
+             changed; keep it, and have the buffer use another folder",
+            folder.display()
+        );
+        return Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
+    };
     let identity = Identity { spool, epoch, open: true, database: String::new(), boot: None };
-    let damage = Damage::new(0..0, error.to_string());
+    let damage = Damage::new(0..0, format!("it {what}"));
     Ok((identity, Some(Hole { path: folder.join("spool.json"), damage })))
 }
 
@@ -140,9 +147,11 @@ impl Plan {
         if let (None, Some(lost)) = (applied, lost.first()) {
             let message = format!(
                 "the spool {} cannot be salvaged without its database: {} cannot be read, and those behind would take their \
-                 numbers; nothing was changed; say how many rows the database has decided",
+                 numbers; nothing was changed; say how many rows the database has decided, as `forebay spool salvage {} --database \
+                 DATABASE` does",
                 folder.display(),
-                row_range(lost)
+                row_range(lost),
+                folder.display()
             );
             return Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
         }

@@ -96,7 +96,7 @@ impl Making {
     }
 }
 
-fn definitions(offset: u16) -> Vec<Definition> {
+pub(in crate::spool) fn definitions(offset: u16) -> Vec<Definition> {
     let make = |number: u16, table: &str, operation: Operation, columns: &[&str]| {
         let columns: Vec<_> = columns.iter().map(|&column| column.to_owned()).collect();
         let keys = operation.key().len();
@@ -177,14 +177,19 @@ impl Sample {
 
     /// Has the folder hold these files and no others.
     pub(in crate::spool) fn restore(&self, folder: &Path) {
-        for (path, _) in snapshot(folder) {
-            if !self.files.iter().any(|(known, _)| *known == path) {
-                fs::remove_file(path).expect("removes");
-            }
+        restore(folder, &self.files);
+    }
+}
+
+/// Has the folder hold these files and no others.
+pub(in crate::spool) fn restore(folder: &Path, files: &[(PathBuf, Vec<u8>)]) {
+    for (path, _) in snapshot(folder) {
+        if !files.iter().any(|(known, _)| *known == path) {
+            fs::remove_file(path).expect("removes");
         }
-        for (path, bytes) in &self.files {
-            fs::write(path, bytes).expect("writes");
-        }
+    }
+    for (path, bytes) in files {
+        fs::write(path, bytes).expect("writes");
     }
 }
 
