@@ -8,7 +8,8 @@ use std::sync::Barrier;
 use std::time::Instant;
 
 use forebay::{
-    Applied, Batch, Config, Error, Producer, Sink, SinkError, StatementInfo, TableInfo, WriteBuffer,
+    Applied, Batch, Books, Config, Error, Producer, Sink, SinkError, StatementInfo, TableInfo,
+    WriteBuffer,
 };
 use rusqlite::{Connection, Statement};
 use serde::Serialize;
@@ -99,6 +100,11 @@ impl Sink for Nowhere {
     fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
         black_box(batch.len());
         Ok(Applied { transactions: 1, ..Applied::default() })
+    }
+
+    /// For a spool, whose rows it would take twice.
+    fn books(&mut self, _: &str) -> Result<Option<Books>, Error> {
+        Ok(None)
     }
 }
 

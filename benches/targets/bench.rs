@@ -34,6 +34,10 @@ pub(crate) enum Run {
     Wide,
     /// 8 processes of 10 threads wait.
     Processes,
+    /// 80 threads push, with a spool and without.
+    Spool,
+    /// They push all over a large table.
+    WideSpool,
 }
 
 /// What `forebay bench` is told for it.
@@ -87,8 +91,12 @@ impl Run {
                 &["direct", "forebay@400"],
                 Rivals::None,
             ),
+            Self::Spool => ("--mode push", &["forebay@400", "forebay@400+spool"], Rivals::None),
+            Self::WideSpool => {
+                ("--mode push --workload wide", &["forebay@400", "forebay@400+spool"], Rivals::None)
+            }
         };
-        let seconds = if self == Self::Wide { WIDE } else { 1 };
+        let seconds = if matches!(self, Self::Wide | Self::WideSpool) { WIDE } else { 1 };
         Settings { arguments, contenders, rivals, seconds }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) enum Job {
     Alternation,
     /// `benches/import`.
     Import,
+    /// The instructions of a push with a spool.
+    SpoolInstructions,
 }
 
 impl Job {
@@ -51,6 +53,7 @@ impl Job {
             Self::Memory => memory::measure(conductor),
             Self::Alternation => alternation::measure(conductor),
             Self::Import => import::measure(conductor),
+            Self::SpoolInstructions => push::instructions_with_a_spool(conductor),
         }
     }
 }
@@ -315,6 +318,30 @@ pub(crate) const TARGETS: &[Target] = &[
         Unit::Times("commits of 400 rows"),
         MEDIAN,
         Job::Import,
+    ),
+    bench(
+        "12a",
+        "push, 80 threads, hot, with a spool",
+        least(0.85, "without"),
+        MEDIAN,
+        Run::Spool,
+        rate("forebay@400+spool", Over::Contender(BUFFER)),
+    ),
+    bench(
+        "12b",
+        "push, 80 threads, wide, with a spool",
+        least(0.85, "without"),
+        MEDIAN,
+        Run::WideSpool,
+        rate("forebay@400+spool", Over::Contender(BUFFER)),
+    ),
+    own(
+        "12c",
+        "a push of 4 columns, with a spool: instructions",
+        Bound::AtMost(1.5),
+        Unit::Times("without"),
+        MEDIAN,
+        Job::SpoolInstructions,
     ),
 ];
 

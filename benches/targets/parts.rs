@@ -21,7 +21,7 @@ pub(crate) enum Part {
     /// Pushes, whose allocations are counted.
     Allocations,
     /// Pushes, whose instructions somebody else counts.
-    Instructions,
+    Instructions(push::Ask),
     /// One of several processes.
     Process(fairness::Ask),
     /// A full buffer.
@@ -46,7 +46,7 @@ fn answer(part: &str) -> Result<String> {
     Ok(match serde_json::from_str(part)? {
         Part::Log(ask) => serde_json::to_string(&log::watch(&ask)?)?,
         Part::Allocations => serde_json::to_string(&push::count_allocations()?)?,
-        Part::Instructions => serde_json::to_string(&push::push_many()?)?,
+        Part::Instructions(ask) => serde_json::to_string(&push::push_many(&ask)?)?,
         Part::Process(ask) => serde_json::to_string(&fairness::write(&ask)?)?,
         Part::Memory(ask) => serde_json::to_string(&memory::fill(&ask)?)?,
         Part::Alternation(ask) => serde_json::to_string(&alternation::write(&ask)?)?,

@@ -1,8 +1,8 @@
-//! 8: what a push costs its caller: time by criterion, allocations, instructions by callgrind.
+//! 8 and 12c: what a push costs its caller: time by criterion, allocations, instructions by callgrind.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use forebay::{Config, Producer, WriteBuffer};
 use forebay_bench::Spread;
 use forebay_benches::{Nowhere, Rows, TopicStatus, check, topics, update};
 use forebay_cli::failure::{Failure, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::child::Child;
 use crate::conductor::Conductor;
@@ -24,6 +24,13 @@ const ROWS: u64 = 10_000;
 const WARM_UPS: u64 = 4;
 /// The bench in `push.rs`, and where criterion keeps what it has found.
 const BENCH: [&str; 2] = ["push", "1 producer"];
+
+/// Which pushes a child makes.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Ask {
+    /// The folder of their spool, if they have one.
+    spool: Option<PathBuf>,
+}
 
 type Results = BTreeMap<&'static str, Result<Measured>>;
 
@@ -101,7 +108,29 @@ pub(crate) fn allocations(conductor: &Conductor<'_>) -> Result<Results> {
 
 /// 8c.
 pub(crate) fn instructions(conductor: &Conductor<'_>) -> Result<Results> {
-    let name = "valgrind, instructions of a push";
+    let count = count_instructions(conductor, Ask::default())?;
+    let note = "callgrind, the mean of 10,000 pushes".to_owned();
+    Ok(Results::from([("8c", once(count, note))]))
+}
+
+/// 12c.
+pub(crate) fn instructions_with_a_spool(conductor: &Conductor<'_>) -> Result<Results> {
+    let folder = conductor.folder()?;
+    let ask = Ask { spool: Some(absolute(folder.path())?.join("spool")) };
+    let with = count_instructions(conductor, ask)?;
+    let without = count_instructions(conductor, Ask::default())?;
+    let note = format!(
+        "callgrind, the mean of 10,000 pushes: {with:.0} instructions; {without:.0} without"
+    );
+    Ok(Results::from([("12c", once(with / without, note))]))
+}
+
+/// The instructions of a push. Blocks until callgrind has counted those of many.
+fn count_instructions(conductor: &Conductor<'_>, ask: Ask) -> Result<f64> {
+    let name = match ask.spool {
+        Some(_) => "valgrind, instructions of a push with a spool",
+        None => "valgrind, instructions of a push",
+    };
     conductor.begin(name);
     let arguments = [
         "--tool=callgrind",
@@ -109,14 +138,13 @@ pub(crate) fn instructions(conductor: &Conductor<'_>) -> Result<Results> {
         "--log-fd=1",
         "--toggle-collect=*push_each*",
     ];
-    let command =
-        conductor.command_under(Path::new("valgrind"), &arguments, &Part::Instructions)?;
+    let part = Part::Instructions(ask);
+    let command = conductor.command_under(Path::new("valgrind"), &arguments, &part)?;
     let output = Child::start(name, command, &conductor.stop)?.success()?;
     let collected = collected(&output).ok_or_else(|| {
         Failure::new(format!("callgrind has told no count: {}", output.trim_end()))
     })?;
-    let note = "callgrind, the mean of 10,000 pushes".to_owned();
-    Ok(Results::from([("8c", once(collected as f64 / ROWS as f64, note))]))
+    Ok(collected as f64 / ROWS as f64)
 }
 
 /// The instructions that callgrind has collected.
@@ -160,9 +188,10 @@ pub(crate) fn count_allocations() -> parts::Result<u64> {
     Ok(count)
 }
 
-/// The child's part of 8c, with the defaults: the writer is woken for each batch, as it is in earnest.
-pub(crate) fn push_many() -> parts::Result<()> {
-    let buffer = WriteBuffer::with_sink(Nowhere, Config::default())?;
+/// The child's part of 8c and 12c, with the defaults: the writer is woken for each batch, as it is in earnest.
+pub(crate) fn push_many(ask: &Ask) -> parts::Result<()> {
+    let config = Config { spool: ask.spool.clone(), ..Config::default() };
+    let buffer = WriteBuffer::with_sink(Nowhere, config)?;
     let (producer, rows) = (topics(&buffer, Rows::All), rows());
     let pushed = warm_up(&buffer, &producer, &rows)?;
     push_each(&producer, &rows)?;
@@ -208,6 +237,8 @@ mod tests {
     #[test]
     fn what_is_counted_is_a_push_and_all_of_them_arrive() {
         count_allocations().unwrap();
-        push_many().unwrap();
+        push_many(&Ask::default()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        push_many(&Ask { spool: Some(folder.path().join("spool")) }).unwrap();
     }
 }

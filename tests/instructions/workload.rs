@@ -10,9 +10,11 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use forebay::{
-    Applied, Batch, Config, Error, Producer, Sink, SinkError, StatementInfo, TableInfo, WriteBuffer,
+    Applied, Batch, Books, Config, Error, Producer, Sink, SinkError, StatementInfo, TableInfo,
+    WriteBuffer,
 };
 use serde::Serialize;
+use tempfile::TempDir;
 
 /// Rows in a batch.
 const BATCH: i64 = 400;
@@ -52,17 +54,27 @@ fn main() {
         "written" => Until::Written,
         other => panic!("a run ends when it is warm, or all is pushed or written, not {other}"),
     };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (memory, spool) = (Config::default(), in_a_spool(&folder));
     match workload.as_str() {
-        "structs" => backlog(topic, Rows::All, Reading::Nothing, count, until),
-        "tuples" => backlog(tuple, Rows::All, Reading::Nothing, count, until),
-        "maps" => backlog(map, Rows::All, Reading::Nothing, count, until),
-        "coalesced" => backlog(topic, Rows::Newest, Reading::Nothing, count, until),
-        "read" => backlog(topic, Rows::All, Reading::Values, count, until),
-        "writes" => writes(count, until),
+        "structs" => backlog(topic, Rows::All, Reading::Nothing, memory, count, until),
+        "tuples" => backlog(tuple, Rows::All, Reading::Nothing, memory, count, until),
+        "maps" => backlog(map, Rows::All, Reading::Nothing, memory, count, until),
+        "coalesced" => backlog(topic, Rows::Newest, Reading::Nothing, memory, count, until),
+        "read" => backlog(topic, Rows::All, Reading::Values, memory, count, until),
+        "writes" => writes(memory, count, until),
+        "spooled" => backlog(topic, Rows::All, Reading::Nothing, spool, count, until),
+        "spooled-writes" => writes(spool, count, until),
         other => panic!("no workload is called {other}"),
     }
+    folder.close().expect("the folder is removed");
     // Without dropping the buffer: that would write the rows that are left.
     std::process::exit(0);
+}
+
+/// The settings with a spool, which only a build with the feature `spool` has.
+fn in_a_spool(folder: &TempDir) -> Config {
+    Config { spool: Some(folder.path().join("spool")), ..Config::default() }
 }
 
 /// Pushes `count` rows while the writer is held by one before them, then has them written. The first round is the
@@ -71,6 +83,7 @@ fn backlog<R: Serialize>(
     row: impl Fn(i64) -> R,
     rows: Rows,
     reading: Reading,
+    config: Config,
     count: usize,
     until: Until,
 ) {
@@ -78,8 +91,8 @@ fn backlog<R: Serialize>(
     let config = Config {
         batch_size: 1,
         max_transaction_rows: BATCH as usize,
-        max_buffer_bytes: 1 << 30,
-        ..Config::default()
+        max_buffer_bytes: 1 << 25,
+        ..config
     };
     let gate = Arc::new(Barrier::new(2));
     let (buffer, topics) = open(Nowhere { gate: Some(Arc::clone(&gate)), reading }, config, rows);
@@ -102,8 +115,8 @@ fn backlog<R: Serialize>(
 }
 
 /// Writes `count` rows one by one, each committed by the thread that waits for it. The first round is the warm-up.
-fn writes(count: usize, until: Until) {
-    let config = Config { linger: Duration::from_secs(3_600), ..Config::default() };
+fn writes(config: Config, count: usize, until: Until) {
+    let config = Config { linger: Duration::from_secs(3_600), ..config };
     let sink = Nowhere { gate: None, reading: Reading::Nothing };
     let (buffer, topics) = open(sink, config, Rows::All);
     let row = topic(0);
@@ -188,6 +201,11 @@ impl Sink for Nowhere {
             gate.wait();
         }
         Ok(Applied { transactions: 1, ..Applied::default() })
+    }
+
+    /// For a spool, whose rows it would take twice.
+    fn books(&mut self, _: &str) -> Result<Option<Books>, Error> {
+        Ok(None)
     }
 
     fn commits_on_caller(&self) -> bool {

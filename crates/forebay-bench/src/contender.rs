@@ -20,8 +20,9 @@ const BATCHES: [usize; 5] = [1, 10, 100, 400, 4_000];
 const DEFAULT_CHECKPOINT: u32 = 1_000;
 /// Who is checkpointed at that size says so after its batch size.
 const DEFAULT_CHECKPOINT_NAME: &str = "default-checkpoint";
-/// What buffers may have after their batch size: rows with one key are merged, or a batch is sorted by key.
-const PRODUCERS: [&str; 2] = ["coalesce", "unordered"];
+/// What buffers may have after their batch size: rows with one key are merged, a batch is sorted by key, rows are kept in files
+/// until they are committed.
+const OF_BUFFERS: [&str; 3] = ["coalesce", "unordered", "spool"];
 /// Names without a batch size, and what they are.
 const PLAIN: [(&str, &str); 5] = [
     ("rollback", "a connection for each worker, one row in a transaction, rollback journal"),
@@ -76,7 +77,7 @@ impl Contender {
     }
 
     /// The one with this name: `direct`, `limit@400`, `limit@400+default-checkpoint`, `forebay@10`, `forebay`,
-    /// `forebay@400+coalesce`, `forebay+unordered`.
+    /// `forebay@400+coalesce`, `forebay+unordered`, `forebay@400+spool`.
     ///
     /// # Errors
     ///
@@ -98,7 +99,7 @@ impl Contender {
             ("limit", [DEFAULT_CHECKPOINT_NAME]) => {
                 Ok(Self::limit_of(batch.unwrap_or(LIMIT), own).with_default_checkpoint())
             }
-            ("forebay", variants) if are_of_producers(variants) => {
+            ("forebay", variants) if are_of_buffers(variants) => {
                 Ok(Self::buffer(name, batch, variants, own, row))
             }
             _ => Err(unknown(name)),
@@ -152,7 +153,7 @@ impl Contender {
             ),
         };
         what += &format!(", room for {}", units::bytes(config.max_buffer_bytes as f64));
-        let [coalesce, unordered] = PRODUCERS.map(|variant| variants.contains(&variant));
+        let [coalesce, unordered, spool] = OF_BUFFERS.map(|variant| variants.contains(&variant));
         if coalesce {
             what +=
                 ", rows with one key merged: those that a newer one replaced count as committed";
@@ -160,10 +161,15 @@ impl Contender {
         if unordered {
             what += ", each batch sorted by key";
         }
+        if spool {
+            what += ", in files beside the database, from which another process would go on";
+        }
         Self {
             batch,
             limit: (!coalesce).then_some(config.max_transaction_rows),
-            options: json!({ "config": config, "coalesce": coalesce, "unordered": unordered }),
+            options: json!({
+                "config": config, "coalesce": coalesce, "unordered": unordered, "spool": spool,
+            }),
             returns_early: true,
             ..Self::own(name, "forebay", what, own)
         }
@@ -236,9 +242,9 @@ impl Contender {
     }
 }
 
-/// Whether a buffer's producer can be all of these at once, each said once.
-fn are_of_producers(variants: &[&str]) -> bool {
-    let is_once = |(place, name)| PRODUCERS.contains(name) && !variants[..place].contains(name);
+/// Whether a buffer can be all of these at once, each said once.
+fn are_of_buffers(variants: &[&str]) -> bool {
+    let is_once = |(place, name)| OF_BUFFERS.contains(name) && !variants[..place].contains(name);
     variants.iter().enumerate().all(is_once)
 }
 
@@ -271,7 +277,7 @@ fn unknown(name: &str) -> Error {
     let plain: Vec<_> = PLAIN.iter().map(|(name, _)| *name).collect();
     Error::of_arguments(format!(
         "there is no contender {name:?}: it must be {}, limit@ROWS, forebay@ROWS or forebay; limit also with \
-         +default-checkpoint, forebay with +coalesce and +unordered",
+         +default-checkpoint, forebay with +coalesce, +unordered and +spool",
         plain.join(", ")
     ))
 }
@@ -301,7 +307,8 @@ mod tests {
     #[test]
     fn a_name_that_is_none_is_told_which_there_are() {
         let names = "dircet forebay@ forebay@0 forebay@x forebay+ forebay+sorted direct+coalesce \
-                     limit@400+coalesce limit@400+ forebay+default-checkpoint forebay+coalesce+coalesce";
+                     limit@400+coalesce limit@400+spool limit@400+ forebay+default-checkpoint \
+                     forebay+coalesce+coalesce";
         for name in names.split(' ').chain([""]) {
             let error = Contender::named(name, &own(), RowSize(64)).unwrap_err().to_string();
             assert!(error.contains("it must be direct") || error.contains("must be"), "{error}");
@@ -311,18 +318,20 @@ mod tests {
     }
 
     #[test]
-    fn what_a_producer_does_stands_after_the_batch_size_in_any_order() {
-        for (name, coalesce, unordered) in [
-            ("forebay@400", false, false),
-            ("forebay@400+coalesce", true, false),
-            ("forebay+unordered", false, true),
-            ("forebay+coalesce+unordered", true, true),
-            ("forebay+unordered+coalesce", true, true),
+    fn what_a_buffer_does_stands_after_the_batch_size_in_any_order() {
+        for (name, coalesce, unordered, spool) in [
+            ("forebay@400", false, false, false),
+            ("forebay@400+coalesce", true, false, false),
+            ("forebay+unordered", false, true, false),
+            ("forebay@400+spool", false, false, true),
+            ("forebay+coalesce+unordered", true, true, false),
+            ("forebay+spool+unordered+coalesce", true, true, true),
         ] {
             let contender = Contender::named(name, &own(), RowSize(64)).unwrap();
             assert_eq!(contender.name(), name);
             assert_eq!(contender.options["coalesce"], coalesce);
             assert_eq!(contender.options["unordered"], unordered);
+            assert_eq!(contender.options["spool"], spool);
         }
     }
 
@@ -342,6 +351,7 @@ mod tests {
         assert_eq!(limit("forebay").unwrap(), "limit@4000");
         assert_eq!(limit("direct").unwrap(), "limit@400");
         assert_eq!(limit("forebay@10+coalesce"), None);
+        assert_eq!(limit("forebay@10+spool").unwrap(), "limit@10");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The folder in which a run has its databases, and which goes with it.
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,9 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use crate::error::{Error, Result};
+
+/// The database of a trial. What belongs to it, its log and the spools of its contender, has a longer name.
+const TRIAL: &str = "trial.db";
 
 /// A folder that is removed with all that is in it when it is dropped.
 pub(crate) struct Scratch {
@@ -75,16 +79,23 @@ impl Scratch {
             template
         };
         self.clear()?;
-        let database = self.path().join("trial.db");
+        let database = self.path().join(TRIAL);
         copy(&template, &database)?;
         Ok(database)
     }
 
     /// Removes what the last trial has left, so that it takes no room.
     pub(crate) fn clear(&self) -> Result<()> {
-        for ending in ["", "-wal", "-shm", "-journal"] {
-            let path = self.path().join(format!("trial.db{ending}"));
-            match fs::remove_file(&path) {
+        let unreadable = |error| Error::of_file("look into", self.path(), &error);
+        for entry in fs::read_dir(self.path()).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            let name = path.file_name().map(OsStr::as_encoded_bytes);
+            if !name.is_some_and(|name| name.starts_with(TRIAL.as_bytes())) {
+                continue;
+            }
+            let removed =
+                if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            match removed {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(Error::of_file("remove", &path, &error));
                 }
@@ -92,5 +103,30 @@ impl Scratch {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_trial_has_left_is_removed_and_its_template_stays() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut scratch = Scratch::new(parent.path(), 0).unwrap();
+        let make = |path: &Path| {
+            fs::write(path, "rows").unwrap();
+            Ok(())
+        };
+        let database = scratch.database("wal", make).unwrap();
+        fs::write(scratch.path().join("trial.db-wal"), "log").unwrap();
+        let spool = scratch.path().join("trial.db-spool-0");
+        fs::create_dir(&spool).unwrap();
+        fs::write(spool.join("segment-1"), "rows").unwrap();
+        scratch.clear().unwrap();
+        let left = fs::read_dir(scratch.path()).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["template-wal.db"]);
+        assert!(!database.exists());
     }
 }

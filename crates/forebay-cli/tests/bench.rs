@@ -104,7 +104,8 @@ fn results_on_standard_output_are_alone_there() {
 #[test]
 fn another_checkpoint_and_other_producers_take_part_beside_the_usual_ones() {
     let folder = Folder::new();
-    let contenders = "limit@10,limit@10+default-checkpoint,forebay@10+coalesce+unordered";
+    let contenders =
+        "limit@10,limit@10+default-checkpoint,forebay@10+coalesce+unordered,forebay@10+spool";
     let ran = folder.run(&format!(
         "bench --contender {contenders} --workers 3 --mode push --rounds 1 --seconds 0.1"
     ));

@@ -25,7 +25,8 @@ pub(crate) struct Segment {
     outcome: Arc<Outcome>,
 }
 
-/// Where a segment's bytes are.
+/// Where a segment's bytes are. With a tag of its own: each push asks for it several times, and to read it out of the fields takes longer.
+#[repr(u8)]
 enum Store {
     Memory {
         bytes: Vec<u8>,

@@ -158,6 +158,7 @@ impl State {
         }
     }
 
+    #[inline]
     pub(crate) fn append(
         &mut self,
         frames: &[u8],

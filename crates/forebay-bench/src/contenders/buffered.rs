@@ -32,6 +32,8 @@ struct Options {
     coalesce: bool,
     /// Whether a batch may be sorted by key.
     unordered: bool,
+    /// Whether rows are kept in files beside the database until they are committed.
+    spool: bool,
     /// Whether it is told how old rows get, and what is left in the end is not written.
     watch: bool,
 }
@@ -67,6 +69,13 @@ fn shared(config: Config, workers: &Workers) -> Config {
     }
 }
 
+/// The settings with a spool beside the database, of this process alone, that has no more room than the buffer has without.
+fn spooled(config: Config, request: &Request) -> Config {
+    let mut folder = request.database.clone().into_os_string();
+    folder.push(format!("-spool-{}", request.workers.first));
+    Config { spool: Some(folder.into()), max_spool_bytes: config.max_buffer_bytes, ..config }
+}
+
 /// A buffer, and what its workers write.
 pub(super) struct Buffered<S: 'static> {
     buffer: WriteBuffer,
@@ -84,6 +93,7 @@ impl<S: Source> Buffered<S> {
         };
         let config = shared(options.config, &request.workers);
         let config = equalized(config, &request.settings, page_bytes(request)?);
+        let config = if options.spool { spooled(config, request) } else { config };
         let buffer = WriteBuffer::builder(&request.database).config(config).open()?;
         let table = buffer.table(&request.target.table);
         let key = &request.target.key;

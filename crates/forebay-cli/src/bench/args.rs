@@ -69,7 +69,8 @@ pub struct Bench {
     /// Who takes part, with commas between the names [default: all that come with forebay]
     ///
     /// rollback, direct, retry, mutex, channel, limit@ROWS, forebay@ROWS or forebay. limit also with +default-checkpoint: the
-    /// log is copied back at 1,000 pages, as SQLite does by default. forebay also with +coalesce and +unordered, as its producers.
+    /// log is copied back at 1,000 pages, as SQLite does by default. forebay also with +coalesce and +unordered, as its producers,
+    /// and with +spool: rows are in files beside the database until they are committed, and survive the process.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub contender: Vec<String>,
 

@@ -101,12 +101,12 @@ impl SegmentFile {
     #[inline]
     pub(crate) fn append(&mut self, frames: &[u8], check: u32, seq: u64) {
         debug_assert!(self.has_room(frames.len()));
-        let first = self.end + ENVELOPE;
-        let (last, end) = (first + frames.len(), self.end + unit_bytes(frames.len()));
+        let end = self.end + unit_bytes(frames.len());
         self.map.write(self.end, &envelope(check, self.header.epoch, seq));
         step();
-        self.map.write(first, frames);
-        self.map.write(last, &[0; ALIGNMENT][..end - last]);
+        // What the frames do not cover stays zero.
+        self.map.write(end - ALIGNMENT, &[0; ALIGNMENT]);
+        self.map.write(self.end + ENVELOPE, frames);
         step();
         self.publish(end);
     }
