@@ -6,6 +6,7 @@ mod replay;
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -329,6 +330,8 @@ fn a_push_in_a_forked_child_is_refused_and_leaves_the_parents_spool_alone() {
     (0..5).for_each(|id| rows.push(&Row { id }).unwrap());
     eventually("the writer has them", || buffer.stats().triggers.linger > 0);
     (5..10).for_each(|id| rows.push(&Row { id }).unwrap());
+    // Rows of kinds that there were none of yet, whose shapes the parent would find in its spool.
+    let deletes = buffer.statement("DELETE FROM t WHERE id = :id").unwrap();
     let before = contents(&place.folder());
     let mut handles = Some((buffer, rows));
     in_a_child(|| {
@@ -342,11 +345,14 @@ fn a_push_in_a_forked_child_is_refused_and_leaves_the_parents_spool_alone() {
             is_forked(rows.push_timeout(&Row { id: 20 }, Duration::ZERO)),
             is_forked(rows.submit(&Row { id: 20 }).map(drop)),
             is_forked(buffer.group(|group| group.add(&rows, &Row { id: 20 })).map(drop)),
+            is_forked(deletes.push(&Row { id: 1 })),
+            is_forked(deletes.try_push(&Row { id: 1 })),
+            is_forked(buffer.execute("DELETE FROM t")),
             is_forked(buffer.flush()),
             is_forked(buffer.close()),
         ];
         drop((buffer, rows));
-        told == [true; 7]
+        told == [true; 10]
     });
     assert_eq!(contents(&place.folder()), before);
     let (buffer, rows) = handles.take().unwrap();
@@ -355,6 +361,27 @@ fn a_push_in_a_forked_child_is_refused_and_leaves_the_parents_spool_alone() {
     buffer.close().unwrap();
     assert_eq!(place.ids(), all(0..11));
     place.is_empty();
+}
+
+#[test]
+fn a_spool_is_let_go_of_though_a_forked_child_lives_on() {
+    let place = Place::new();
+    let buffer = place.open();
+    let (end, mut ended) = std::io::pipe().map(|(ended, end)| (end, ended)).unwrap();
+    let child = match fork::fork().unwrap() {
+        fork::Fork::Child => {
+            drop(end);
+            // Until the parent has come to its end, or let go.
+            let _ = ended.read(&mut [0]);
+            std::process::exit(0);
+        }
+        fork::Fork::Parent(child) => child,
+    };
+    buffer.close().unwrap();
+    let again = place.builder().open().map(drop);
+    drop((end, ended));
+    assert_eq!(fork::waitpid(child).unwrap(), 0);
+    again.unwrap();
 }
 
 /// A sink whose commits return when the test says so.

@@ -448,7 +448,6 @@ impl Builder {
         let worker = Worker::new(sink, cutter, Letters::new(file, self.on_reject));
         let shared = Arc::new(Shared::new(config, name, log, worker, signals));
         writer::tell(&shared, &untold);
-        shared.start_to_grow().map_err(|error| no_thread(&error))?;
         let writer = {
             let shared = Arc::clone(&shared);
             sync::spawn(writer::THREAD, move || writer::run(&shared))
@@ -462,6 +461,7 @@ impl Builder {
             #[cfg(feature = "sqlite")]
             readers,
         };
+        handle.shared.start_to_grow()?;
         Ok(WriteBuffer { handle: Arc::new(handle) })
     }
 }

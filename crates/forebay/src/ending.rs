@@ -66,7 +66,11 @@ impl Shared {
         if matches!(state.life, Life::Ended(_)) {
             // Whoever has ended it decides the rows, and may still be at it.
             let closers = state.closers.all();
+            let is_late = state.abandoned;
             drop(state);
+            if let Some(spool) = self.spool.as_ref().filter(|_| is_late) {
+                spool.close(false);
+            }
             closers.wake();
         } else {
             state.life = Life::Ended(closed());
@@ -85,11 +89,17 @@ impl Shared {
         state.stats.unaccounted = unaccounted;
         if let Some(spool) = &self.spool {
             let is_empty = unaccounted == 0 && state.stats.spooled == 0;
-            let files = state.let_go_of_files();
-            drop(state);
-            drop(files);
-            spool.close(is_empty);
-            state = self.lock();
+            // Whoever has not come back may still commit: until then nobody else is to open it.
+            if state.writer_ended || !state.abandoned {
+                let files = state.let_go_of_files();
+                drop(state);
+                drop(files);
+                spool.close(is_empty);
+                state = self.lock();
+            }
+            if is_empty {
+                state.growth.bytes = 0;
+            }
         }
         state.all_decided = true;
         let closers = state.closers.all();

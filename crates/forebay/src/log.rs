@@ -4,6 +4,7 @@
 //! may be waiting for the database when they are needed most.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +15,10 @@ use crate::reject::DeadLetter;
 use crate::segment::Segment;
 use crate::shape::Shapes;
 use crate::sink::Sink;
-use crate::spool::{Opened, Spool};
+use crate::spool::{Opened, SegmentFile, Spool};
 use crate::state::{Life, State};
-use crate::sync;
+use crate::sync::{self, MutexGuard};
+use crate::wait::Holding;
 
 /// The name of the thread that makes segments.
 const THREAD: &str = "forebay-spool";
@@ -80,7 +82,8 @@ impl RowLog {
         let all = waiting.iter().chain([&open, &spare]);
         let growth = Growth {
             bytes: all.map(Segment::file_bytes).sum(),
-            max_bytes: config.max_spool_bytes,
+            // Two files there are in any case.
+            max_bytes: config.max_spool_bytes.max(2 * spool.segment_bytes()),
             segment_bytes: spool.segment_bytes(),
             ..Growth::default()
         };
@@ -92,79 +95,114 @@ impl State {
     /// Whether the spool has just come to need another segment.
     #[inline]
     pub(crate) fn asks_for_segment(&mut self) -> bool {
-        self.spares.is_empty() && self.open.is_half_full() && self.growth.ask()
-    }
-
-    /// Why the spool does not grow, where it may. What was in the way when the last segment was asked for may be gone.
-    pub(crate) fn hindrance(&self) -> Option<&Error> {
-        self.growth.hindrance.as_ref().filter(|_| self.growth.asked)
+        self.spares.is_empty() && (self.pressed || self.open.is_half_full()) && self.growth.ask()
     }
 }
 
 impl Growth {
+    /// Whether there is more than there may be, as an earlier process has left it: no row is accepted then.
+    #[inline]
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.bytes > self.max_bytes
+    }
+
     fn ask(&mut self) -> bool {
-        let may = self.bytes + self.segment_bytes <= self.max_bytes;
+        let may = self.max_bytes > 0 && self.bytes + self.segment_bytes <= self.max_bytes;
         may && !std::mem::replace(&mut self.asked, true)
+    }
+
+    /// Nothing is asked for any more. Returns whether there was something in the way.
+    fn is_answered(&mut self) -> bool {
+        self.asked = false;
+        self.hindrance.take().is_some()
     }
 }
 
 impl Shared {
     /// Starts the thread that makes segments, where there is a spool.
-    pub(crate) fn start_to_grow(self: &Arc<Self>) -> std::io::Result<()> {
+    pub(crate) fn start_to_grow(self: &Arc<Self>) -> Result<()> {
         if self.spool.is_none() {
             return Ok(());
         }
         let shared = Arc::clone(self);
-        sync::spawn(THREAD, move || shared.grow()).map(drop)
+        let started = sync::spawn(THREAD, move || shared.grow());
+        started.map(drop).map_err(|error| {
+            let message = "cannot start the thread that makes the spool's segments";
+            Error::new(ErrorKind::Open, message).because(error)
+        })
     }
 
     /// Makes segments when they are asked for, until the buffer accepts nothing any more.
     fn grow(&self) {
         let Some(spool) = &self.spool else { return };
+        // Who logs what is said here must not wait for room, which this thread makes.
+        let _holding = Holding::sink_of(self.id());
         let mut state = self.lock();
-        while matches!(state.life, Life::Open) {
-            if !state.growth.asked {
-                self.growing.wait(&mut state);
-                continue;
+        loop {
+            if state.growth.asked {
+                drop(state);
+                let made = spool.make();
+                state = self.lock();
+                if matches!(state.life, Life::Open) {
+                    state = self.grown(state, made);
+                }
             }
-            drop(state);
-            let made = spool.make();
-            state = self.lock();
-            match made {
-                Ok(file) => {
-                    let segment = Segment::mapped(file, 0);
-                    state.growth.bytes += segment.file_bytes();
-                    state.growth.asked = false;
-                    state.growth.hindrance = None;
-                    state.spares.push(segment);
-                    self.wake_for_room(state);
-                    state = self.lock();
-                }
-                Err(error) => {
-                    let is_new = state.growth.hindrance.replace(error.clone()).is_none();
-                    if is_new {
-                        drop(state);
-                        tracing::error!(
-                            "the spool of {} cannot grow, which is tried again; rows are accepted as long as there is \
-                             room in it: {error:#}",
-                            self.name()
-                        );
-                        state = self.lock();
-                    }
-                    if matches!(state.life, Life::Open) {
-                        self.growing.wait_until(&mut state, sync::now() + PAUSE);
-                    }
-                    // The writer may have come to an end with another in the meantime.
-                    state.growth.asked = state.spares.is_empty();
-                }
+            if !matches!(state.life, Life::Open) {
+                return;
+            }
+            if state.growth.asked {
+                self.growing.wait_until(&mut state, sync::now() + PAUSE);
+            } else {
+                self.growing.wait(&mut state);
             }
         }
+    }
+
+    fn grown<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        made: Result<SegmentFile>,
+    ) -> MutexGuard<'s, State> {
+        let name = self.name();
+        let was_hindered = match made {
+            Ok(file) => {
+                let segment = Segment::mapped(file, 0);
+                state.growth.bytes += segment.file_bytes();
+                state.spares.push(segment);
+                let was_hindered = state.growth.is_answered();
+                self.wake_for_room(state);
+                was_hindered
+            }
+            // The writer has come to the end of another in the meantime.
+            Err(_) if !state.spares.is_empty() => {
+                let was_hindered = state.growth.is_answered();
+                drop(state);
+                was_hindered
+            }
+            Err(error) => {
+                let is_new = state.growth.hindrance.replace(error.clone()).is_none();
+                drop(state);
+                if is_new {
+                    log(|| {
+                        tracing::error!(
+                            "the spool of {name} cannot grow, which is tried again; rows are accepted as long as there \
+                             is room in it: {error:#}"
+                        );
+                    });
+                }
+                false
+            }
+        };
+        if was_hindered {
+            log(|| tracing::info!("the spool of {name} has room again"));
+        }
+        self.lock()
     }
 
     /// What a call is told that does not wait for room any longer.
     pub(crate) fn no_room(&self, kind: ErrorKind, message: String) -> Error {
         let Some(spool) = &self.spool else { return Error::new(kind, message) };
-        if let Some(hindrance) = self.lock().hindrance() {
+        if let Some(hindrance) = &self.lock().growth.hindrance {
             return Error::new(kind, message).because(hindrance.clone());
         }
         let (folder, limit) = (spool.folder().display(), self.config.max_spool_bytes);
@@ -173,4 +211,9 @@ impl Shared {
         );
         Error::new(kind, message)
     }
+}
+
+/// A subscriber of the log that panics does not end the thread.
+fn log(say: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(say));
 }

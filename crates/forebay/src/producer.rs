@@ -261,11 +261,11 @@ impl Producer {
         if let Some(shape) = self.stream.find(fields, names) {
             return Ok(shape);
         }
+        // A spool's note of it would be the parent's.
+        self.shared().check_process()?;
         let shapes = &self.shared().shapes;
         let unfit = match self.stream.register(fields, names, shapes) {
-            Err(error) if self.looks_at_a_table() && error.kind() != ErrorKind::TooManyShapes => {
-                error
-            }
+            Err(error) if self.looks_at_a_table() && may_be_of_the_table(&error) => error,
             registered => return registered,
         };
         let table = self.stream.target().table().to_owned();
@@ -350,6 +350,11 @@ fn wait_for_room(
         );
         Err(shared.no_room(ErrorKind::TimedOut, message))
     })
+}
+
+/// Whether a shape may have been refused because the table is not what it was.
+fn may_be_of_the_table(error: &Error) -> bool {
+    !matches!(error.kind(), ErrorKind::TooManyShapes | ErrorKind::Spool)
 }
 
 fn too_large(what: &str, table: &str, length: usize, limit: usize) -> Error {

@@ -361,7 +361,11 @@ impl Shared {
     pub(crate) fn recycle(&self) {
         let mut state = self.lock();
         let superfluous = state.recycle();
-        if state.pressed && !state.waiting.is_empty() {
+        if state.asks_for_segment() {
+            self.growing.notify_one();
+        }
+        // When the open segment is what the writer takes next, that makes room, and those who found none are woken then.
+        if state.pressed && (!state.waiting.is_empty() || state.open.rows() == 0) {
             self.wake_for_room(state);
         } else {
             drop(state);
@@ -373,7 +377,7 @@ impl Shared {
 
     /// There is a spare segment: wakes those who found no room, as a swap does.
     pub(crate) fn wake_for_room(&self, mut state: MutexGuard<'_, State>) {
-        if state.spares.is_empty() {
+        if state.spares.is_empty() || state.growth.is_too_large() {
             return;
         }
         state.pressed = false;

@@ -171,7 +171,7 @@ impl State {
             Life::Closing { .. } => return Err(Refused::Because(closed())),
             Life::Ended(error) => return Err(Refused::Because(error.clone())),
         }
-        if !self.open.has_room(frames.len()) {
+        if !self.open.has_room(frames.len()) || self.growth.is_too_large() {
             self.roll()?;
         }
         let first = self.open.end_seq();
@@ -185,12 +185,15 @@ impl State {
 
     /// Whether there is room for a row of so many bytes.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.open.has_room(bytes) || !self.spares.is_empty()
+        !self.growth.is_too_large() && (self.open.has_room(bytes) || !self.spares.is_empty())
     }
 
     /// Has the full segment wait to be written, and rows go to a spare one.
     #[cold]
     fn roll(&mut self) -> Result<(), Refused> {
+        if self.growth.is_too_large() {
+            return Err(Refused::Full);
+        }
         let full = self.replace_open().ok_or(Refused::Full)?;
         self.waiting.push_back(full);
         self.stats.triggers.count(Trigger::Bytes);
@@ -224,7 +227,6 @@ impl State {
         last.restart(self.open.end_seq());
         let mut files = std::mem::take(&mut self.spares);
         files.push(std::mem::replace(&mut self.open, last));
-        self.growth.bytes = 0;
         files
     }
 

@@ -7,6 +7,8 @@
 //! Only when he cannot answer, because he panicked or `close` ran out of time, the rows are decided without
 //! him ([`abandon`]), and what he says later is dropped.
 
+use std::error::Error as StdError;
+use std::io;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use crate::reject::{DeadLetter, Letters};
 use crate::segment::{Cursor, Segment};
 use crate::shape::{Operation, Shape};
 use crate::sink::{Applied, Sink};
+use crate::sync;
 use crate::wait::Holding;
 
 /// The name of the writer's thread.
@@ -140,11 +143,7 @@ impl Worker {
     fn write(&mut self, shared: &Arc<Shared>) -> Result<(), Stop> {
         let (segment, mut start, mut failed) = shared.in_flight().ok_or(Stop::Abandoned)?;
         shared.shapes.refresh(&mut self.shapes);
-        if let Err(cause) = segment.load() {
-            let rest = shared
-                .unwritten("the buffer failed before this row was written", Some(cause.clone()));
-            return Err(Stop::Ending { why: failure(shared, &cause), batch: rest.clone(), rest });
-        }
+        self.load(shared, &segment)?;
         let mut unmerged_until = 0;
         while start.ordinal < segment.rows() {
             let merging = if start.ordinal < unmerged_until { Merging::Off } else { Merging::On };
@@ -187,6 +186,38 @@ impl Worker {
         }
         drop(segment);
         shared.recycle();
+        Ok(())
+    }
+
+    /// Reads the rows of an earlier process, which may have to be tried again. What is read and is not what was written fails
+    /// the buffer.
+    fn load(&mut self, shared: &Shared, segment: &Segment) -> Result<(), Stop> {
+        let mut is_told = false;
+        while let Err(cause) = segment.load() {
+            let passes = cause.source().is_some_and(<dyn StdError>::is::<io::Error>);
+            let why = match passes {
+                true if !shared.is_overdue() => {
+                    if !std::mem::replace(&mut is_told, true) {
+                        tracing::error!(
+                            "writing to {} is paused, and tried every {:?}: {cause:#}",
+                            shared.name(),
+                            shared.config.retry.pause
+                        );
+                    }
+                    shared.lock().paused = Some(cause);
+                    shared.rest(sync::now() + shared.config.retry.pause, self.sink.as_mut());
+                    continue;
+                }
+                true => closed(),
+                false => failure(shared, &cause),
+            };
+            let left = "the buffer ended before this row was written";
+            let rest = shared.unwritten(left, Some(cause));
+            return Err(Stop::Ending { why, batch: rest.clone(), rest });
+        }
+        if is_told {
+            shared.lock().paused = None;
+        }
         Ok(())
     }
 

@@ -231,3 +231,58 @@ fn a_close_while_others_wait_for_room_tells_them_and_keeps_the_rest() {
     ids.sort_unstable();
     assert_eq!(ids, accepted);
 }
+
+#[test]
+fn lives_that_all_end_before_a_row_is_written_take_no_more_room_than_one_may() {
+    let place = Place::new();
+    let mut pushed = 0;
+    for _ in 0..5 {
+        let buffer = open(&place, 8);
+        let deletes = buffer.statement("INSERT INTO t(id) VALUES (:id)");
+        let lock = place.lock();
+        // What was left may be written already, or while the statement was looked at.
+        let rows = deletes.unwrap();
+        eventually("the spool is full", || match rows.try_push(&Row { id: pushed }) {
+            Ok(()) => {
+                pushed += 1;
+                false
+            }
+            Err(_) => buffer.stats().spool_bytes >= 8 * 4_096,
+        });
+        // Two files are made whatever is there, and nothing is put into them.
+        assert!(buffer.stats().spool_bytes <= 10 * 4_096, "{:?}", buffer.stats());
+        let report = buffer.close_within(Duration::ZERO).unwrap();
+        assert!(adds_up(&report.stats), "{:?}", report.stats);
+        drop(lock);
+    }
+    let buffer = open(&place, 8);
+    rows_of(&buffer).push(&Row { id: pushed }).unwrap();
+    buffer.close().unwrap();
+    assert_eq!(place.ids(), all(0..=pushed));
+    place.is_empty();
+}
+
+#[test]
+fn a_spool_with_more_than_it_may_hold_takes_rows_again_as_soon_as_there_is_room() {
+    let place = Place::new();
+    let buffer = open(&place, 16);
+    let rows = rows_of(&buffer);
+    let mut left = 0;
+    place.left_by(&buffer, || {
+        eventually("the spool is full", || match rows.try_push(&Row { id: left }) {
+            Ok(()) => {
+                left += 1;
+                false
+            }
+            Err(_) => buffer.stats().spool_bytes == 16 * 4_096,
+        });
+    });
+    let buffer = open(&place, 4);
+    let rows = rows_of(&buffer);
+    for id in left..left + 100 {
+        rows.push(&Row { id }).unwrap();
+    }
+    buffer.close().unwrap();
+    assert_eq!(place.ids(), all(0..left + 100));
+    place.is_empty();
+}

@@ -12,7 +12,7 @@ pub(super) const NAME: &str = "lock";
 /// Nobody else uses the spool while this lives.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -27,7 +27,7 @@ impl Lock {
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(&path).map_err(|error| unwritable(&path, error))?;
         match file.try_lock() {
-            Ok(()) => Ok(Self { _file: file }),
+            Ok(()) => Ok(Self { file }),
             Err(TryLockError::WouldBlock) => {
                 let message = format!(
                     "the spool {} is in use by another process, or by another buffer of this one: give each a folder of its own, or \
@@ -38,5 +38,11 @@ impl Lock {
             }
             Err(TryLockError::Error(error)) => Err(unwritable(&path, error)),
         }
+    }
+
+    /// Lets others take it. To close the file would not do where a process was forked that lives on: it has it open too.
+    pub(crate) fn release(self) {
+        // The file is closed all the same.
+        let _ = self.file.unlock();
     }
 }

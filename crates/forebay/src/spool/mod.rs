@@ -19,6 +19,7 @@ mod salvage;
 mod scan;
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ pub(crate) struct Spool {
 struct Hold {
     /// The largest number that a segment has.
     last_number: u32,
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// What was in a spool, and what a buffer begins with.
@@ -143,7 +144,7 @@ impl Spool {
         if is_empty {
             self.remove_all();
         }
-        drop(hold);
+        hold.lock.release();
     }
 
     fn remove_all(&self) {
@@ -197,7 +198,10 @@ impl Recovered {
     /// where it can still be written, for its rows would be out of place beside later ones.
     pub(crate) fn delete(self) {
         let path = &self.found.path;
-        let Err(error) = fs::remove_file(path) else { return step() };
+        let error = match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => error,
+            _ => return step(),
+        };
         let freed = file::free(path).is_ok();
         tracing::warn!(
             "cannot remove {}, whose rows are decided: {}: {error}",

@@ -96,11 +96,11 @@ impl Spool {
         let identity = Identity { epoch, open: true, database: sink.name(), boot, ..old };
         let spool = Spool {
             folder: folder.clone(),
-            capacity: capacity(config)?,
+            capacity: capacity(config),
             birthmark: birthmark(folder)?,
             key,
             identity,
-            hold: Mutex::new(Some(Hold { last_number: found.last_number, _lock: lock })),
+            hold: Mutex::new(Some(Hold { last_number: found.last_number, lock })),
         };
         let mut open = spool.make()?;
         let spare = spool.make().inspect_err(|_| discard(&[&open]))?;
@@ -290,14 +290,10 @@ fn recover(
 }
 
 /// The bytes of a file: a segment's, and enough for the largest unit, in whole pages.
-fn capacity(config: &Config) -> Result<u32> {
+fn capacity(config: &Config) -> u32 {
     let largest = HEADER + unit_bytes(config.max_row_bytes);
     let bytes = config.segment_bytes().max(largest).next_multiple_of(PAGE);
-    u32::try_from(bytes).map_err(|_| {
-        let message =
-            "a segment of the spool would have more than 4 GiB: make max_buffer_bytes smaller";
-        Error::new(ErrorKind::Config, message).with_field("max_buffer_bytes")
-    })
+    u32::try_from(bytes).expect("a buffer has at most 4 GiB, and a segment less than half of it")
 }
 
 fn birthmark(folder: &Path) -> Result<Birthmark> {
