@@ -402,8 +402,8 @@ impl Builder {
     /// `close_within` too, or go to the file when the buffer is closed or dropped.
     ///
     /// With a [spool](Config::spool) rows that are left in it do not come here: they are not lost. Refused ones come at least
-    /// once: those of the last batch before a process ended come again when the spool is opened, to the file too. Rows of
-    /// an earlier process come here whoever held a receipt for them.
+    /// once: those of the last batch before a process ended come again in the next [`open`](Self::open), on its thread and before it
+    /// returns, to the file too. Rows of an earlier process come here whoever held a receipt for them.
     pub fn on_reject(mut self, call: impl Fn(&DeadLetter) + Send + Sync + 'static) -> Self {
         self.on_reject = Some(Box::new(call));
         self

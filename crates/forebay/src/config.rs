@@ -74,6 +74,23 @@ pub struct Config {
     /// * The database gets two tables, `_forebay` and `_forebay_rejected`, that say how far it has come.
     /// * A close that runs out of time leaves rows there, and says [`ErrorKind::Spooled`].
     /// * Needs the feature `spool`, on Linux, and excludes `retry.give_up`.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "spool", feature = "sqlite"))] {
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("app.db");
+    /// use forebay::{Config, WriteBuffer};
+    ///
+    /// let config = Config { spool: Some(path.with_extension("spool")), ..Config::default() };
+    /// let buffer = WriteBuffer::builder(&path).config(config).open()?;
+    /// buffer.execute("CREATE TABLE events(what TEXT)")?;
+    /// let events = buffer.table("events").insert().producer()?;
+    /// events.push(&("survives the process",))?;
+    /// assert_eq!(buffer.stats().replayed, 0); // an earlier process had left nothing
+    /// buffer.close()?;
+    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spool: Option<PathBuf>,
     /// Bytes that the spool's files take at the most, when rows gather because the database cannot be written. Then
