@@ -1,5 +1,6 @@
 //! With a spool the rows that a buffer accepted and could not write stay, and the next one that opens the spool writes them.
 
+mod failing;
 mod pressure;
 mod refusals;
 mod replay;

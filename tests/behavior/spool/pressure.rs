@@ -286,3 +286,41 @@ fn a_spool_with_more_than_it_may_hold_takes_rows_again_as_soon_as_there_is_room(
     assert_eq!(place.ids(), all(0..left + 100));
     place.is_empty();
 }
+
+#[test]
+fn many_tasks_that_wait_for_room_all_get_it() {
+    let place = Place::new();
+    let buffer = open(&place, 3);
+    let rows = rows_of(&buffer);
+    let lock = place.lock();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let tasks: Vec<_> = (1..=32)
+        .map(|task| {
+            let rows = rows.clone();
+            runtime.spawn(async move {
+                for n in 0..50 {
+                    rows.push_async(&Row { id: task * 100 + n }).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    // Some give up before there is room.
+    eventually("they wait", || buffer.stats().full >= 32);
+    for _ in 0..10 {
+        assert!(rows.push_async(&Row { id: 1 }).now_or_never().is_none());
+    }
+    drop(lock);
+    runtime.block_on(async {
+        for task in tasks {
+            task.await.unwrap();
+        }
+    });
+    buffer.close().unwrap();
+    let ids = place.ids();
+    assert_eq!(ids.len(), 32 * 50);
+    for task in 1..=32 {
+        let own: Vec<_> = ids.iter().copied().filter(|id| id / 100 == task).collect();
+        assert_eq!(own, all(task * 100..task * 100 + 50));
+    }
+    assert!(adds_up(&buffer.stats()));
+}

@@ -287,3 +287,23 @@ fn a_dead_letter_that_may_not_have_been_told_is_told_by_a_process_that_writes_no
     assert_eq!(drained_letters(&place).len(), 0, "so had this one");
     assert_eq!(killed.ids(), [1]);
 }
+
+#[test]
+fn a_group_of_more_rows_than_a_transaction_may_have_is_replayed_in_one() {
+    let place = Place::new();
+    let buffer = place.open();
+    let rows = rows_of(&buffer);
+    let group = |mut ids: std::ops::Range<i64>, bad: Option<i64>| {
+        buffer
+            .group(|group| ids.try_for_each(|id| group.add(&rows, &Row { id: bad.unwrap_or(id) })))
+            .map(drop)
+            .unwrap();
+    };
+    place.left_by(&buffer, || {
+        group(0..200, None);
+        group(200..300, Some(BAD));
+        group(300..500, None);
+    });
+    assert_eq!(drained_letters(&place).len(), 100);
+    assert_eq!(place.ids(), all((0..200).chain(300..500)));
+}
