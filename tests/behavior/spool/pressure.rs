@@ -305,7 +305,8 @@ fn many_tasks_that_wait_for_room_all_get_it() {
         })
         .collect();
     // Some give up before there is room.
-    eventually("they wait", || buffer.stats().full >= 32);
+    // The first few may have put all of theirs in.
+    eventually("they wait", || buffer.stats().full >= 16);
     for _ in 0..10 {
         assert!(rows.push_async(&Row { id: 1 }).now_or_never().is_none());
     }

@@ -1,7 +1,7 @@
 CREATE TABLE _forebay(spool TEXT PRIMARY KEY, applied INTEGER NOT NULL, told INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-INSERT INTO _forebay VALUES ('e301e1495fbd4caefe1910047757d031', 6, 1);
+INSERT INTO _forebay VALUES ('a546604d0e7a937751ec32cb707beafa', 6, 1);
 CREATE TABLE _forebay_rejected(spool TEXT NOT NULL, seq INTEGER NOT NULL, letter TEXT NOT NULL, PRIMARY KEY(spool, seq)) STRICT, WITHOUT ROWID;
-INSERT INTO _forebay_rejected VALUES ('e301e1495fbd4caefe1910047757d031', 1, '{"time":"2026-11-24T04:29:15.637Z","table":"log","kind":"rejected","error":"log refused a row: it violates CHECK good","code":275,"constraint":"CHECK good","database_message":"CHECK constraint failed: good","fields":{"n":1,"what":"bad"}}');
+INSERT INTO _forebay_rejected VALUES ('a546604d0e7a937751ec32cb707beafa', 1, '{"time":"2026-11-24T04:42:24.279Z","table":"log","kind":"rejected","error":"log refused a row: it violates CHECK good","code":275,"constraint":"CHECK good","database_message":"CHECK constraint failed: good","fields":{"n":1,"what":"bad"}}');
 CREATE TABLE kinds(id INTEGER PRIMARY KEY, value);
 INSERT INTO kinds VALUES (2, 9223372036854775807);
 INSERT INTO kinds VALUES (3, 2.2250738585072014e-308);

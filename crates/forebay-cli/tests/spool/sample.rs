@@ -134,11 +134,13 @@ fn unit(bytes: &mut Vec<u8>, seq: u64) {
     frame.extend(shape.to_le_bytes());
     frame.extend([0, 0]);
     frame.extend(values);
-    let mut about = EPOCH.to_le_bytes().to_vec();
-    about.extend(seq.to_le_bytes());
-    let crc = crc32c::crc32c_append(crc32c::crc32c(&frame), &about);
-    bytes.extend(crc.to_le_bytes());
-    bytes.extend(about);
+    let place = seq.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        ^ u64::from(EPOCH).wrapping_mul(0xD6E8_FEB8_6659_FD93);
+    let place = (place ^ (place >> 32)).wrapping_mul(0xA076_1D64_78BD_642F);
+    let check = crc32c::crc32c(&frame) ^ (place >> 32) as u32;
+    bytes.extend(check.to_le_bytes());
+    bytes.extend(EPOCH.to_le_bytes());
+    bytes.extend(seq.to_le_bytes());
     bytes.extend(frame);
     bytes.resize(bytes.len().next_multiple_of(8), 0);
 }
