@@ -337,7 +337,7 @@ pub(crate) const TARGETS: &[Target] = &[
     ),
     own(
         "12c",
-        "a push of 4 columns, with a spool: instructions",
+        "instructions of a push, with a spool",
         Bound::AtMost(1.5),
         Unit::Times("without"),
         MEDIAN,

@@ -73,7 +73,7 @@ pub(crate) fn time(conductor: &Conductor<'_>) -> Result<Results> {
     Ok(Results::from([("8a", Ok(mean(&estimates)))]))
 }
 
-fn absolute(folder: &Path) -> Result<std::path::PathBuf> {
+fn absolute(folder: &Path) -> Result<PathBuf> {
     folder
         .canonicalize()
         .map_err(|error| Failure::new(format!("cannot find {}: {error}", folder.display())))

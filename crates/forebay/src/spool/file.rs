@@ -54,6 +54,11 @@ impl SegmentFile {
         }
     }
 
+    /// Has the pages of a file there that is about to be filled.
+    pub(super) fn populate(&self) {
+        self.map.populate();
+    }
+
     /// The capacity of the file, in bytes.
     pub(crate) fn len(&self) -> usize {
         self.map.len()

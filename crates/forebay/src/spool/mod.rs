@@ -124,7 +124,10 @@ impl Spool {
         *last_number = number;
         let Identity { spool, epoch, .. } = self.identity;
         let header = Header { number, spool, first_seq: 0, epoch, capacity: self.capacity };
-        SegmentFile::create(&self.folder, header)
+        let file = SegmentFile::create(&self.folder, header)?;
+        // It is made because rows come faster than they are written. Those of an opening are not, for few rows may ever come.
+        file.populate();
+        Ok(file)
     }
 
     /// Whether this process is a child of the one that opened it: then it must not write to the files. One read of memory.
