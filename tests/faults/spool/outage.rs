@@ -11,8 +11,8 @@ use crate::load::lasts;
 
 const WORKERS: i64 = 80;
 
-/// What memory may grow by, whatever gathers: a segment that is copied into a batch's index, and the workers' stacks.
-const MEMORY: u64 = 64 << 20;
+/// What memory may grow by, whatever gathers: the index of a batch, caches, and the stacks of the workers.
+const MEMORY: u64 = 32 << 20;
 
 #[test]
 fn a_lock_of_a_minute_fails_no_push_and_what_gathers_is_not_in_memory() {
@@ -22,7 +22,7 @@ fn a_lock_of_a_minute_fails_no_push_and_what_gathers_is_not_in_memory() {
         "another process holds the lock for a minute, with a spool",
         format!(
             "80 threads push {rows} rows while a process has a write transaction open for {held} s; the settings are the default ones. \
-             The memory of the process that pushes grows by less than 64 MiB"
+             The memory of the process that pushes grows by less than 32 MiB"
         ),
     )
     .rounds(1, 1)
