@@ -51,13 +51,19 @@ pub(crate) fn push(database: &Path, workers: i64, rows: i64) {
         let (pushing, held) = (begun.elapsed(), buffer.stats());
         crate::say("pushed");
         wait_for_a_line();
+        // The lock is held until this is told.
+        let waiting = buffer.stats().pending;
+        crate::say(&waiting.to_string());
+        wait_for_a_line();
         let released = Instant::now();
         buffer.flush().unwrap();
+        let left = buffer.stats().pending;
+        assert_eq!(left, 0, "a flush waits for all of them");
         over.store(true, Ordering::Relaxed);
         Outage {
             pushing,
             draining: released.elapsed(),
-            pending: held.pending,
+            pending: waiting,
             full: held.full,
             spool_bytes: held.spool_bytes,
             committed: 0,

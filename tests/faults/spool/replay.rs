@@ -1,9 +1,12 @@
 //! A replay that meets bad rows, in processes that end in the midst of it.
 
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use forebay::Failpoint::{self, *};
@@ -65,14 +68,16 @@ fn replays(place: &Place, point: Failpoint, after: usize) -> bool {
 
 #[test]
 fn a_bad_row_in_a_replay_is_told_at_least_once_and_the_replay_goes_on() {
-    Trial::of(
+    let aborted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&aborted);
+    let trial = Trial::of(
         31,
         "spool: replay meets a bad row",
         "every seventh of 400 rows, and a group, in processes that abort at any step of the writer, again and again, until one replays \
          the rest. What is in the table, in `_forebay_rejected` and in the books is of one time after each of them",
     )
-    .rounds(14, 280)
-    .run(|round| {
+    .rounds(14, 280);
+    trial.run(move |round| {
         let place = Place::new(SCHEMA);
         let buffer = place.open().unwrap();
         let rows = rows_of(&buffer);
@@ -89,6 +94,7 @@ fn a_bad_row_in_a_replay_is_told_at_least_once_and_the_replay_goes_on() {
         let mut kills = 0;
         while !replays(&place, point, letters(&place.path()).len() + random.usize(..15)) {
             kills += 1;
+            count.fetch_add(1, Ordering::Relaxed);
             assert!(kills < 40, "it gets nowhere");
             let (landed, refused, applied): (i64, i64, i64) = place
                 .scratch
@@ -119,4 +125,7 @@ fn a_bad_row_in_a_replay_is_told_at_least_once_and_the_replay_goes_on() {
         assert!(landed.is_sorted(), "out of order");
         Seen { rows: ROWS as u64 + 3, ..Seen::in_table(&place.path(), good) }
     });
+    let aborted = aborted.load(Ordering::Relaxed);
+    assert!(aborted > POINTS.len(), "only {aborted} processes ended too soon");
+    let _ = writeln!(io::stderr(), "{aborted} processes ended too soon");
 }
