@@ -52,7 +52,7 @@ impl Pushed {
     fn text(self, part: i64) -> String {
         let Self { life, thread, n, .. } = self;
         let mixed = (n * 31 + part * 7 + thread * 13 + life) % 64;
-        let words = if mixed == 63 { 200 } else { 1 + mixed % 40 } as usize;
+        let words = if mixed >= 58 { 200 } else { 1 + mixed % 40 } as usize;
         format!("{life} {thread} {n} {part}, ").repeat(words)
     }
 }
