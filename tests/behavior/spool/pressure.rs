@@ -1,15 +1,16 @@
 //! A spool grows while the database cannot be written, up to its limit: then there is back-pressure, and nobody is forgotten.
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use forebay::{Config, Error, ErrorKind, WriteBuffer};
+use forebay::{Config, Error, ErrorKind, SqliteSink, WriteBuffer};
 use futures::FutureExt;
 use serde::Serialize;
-use support::adds_up;
+use support::{Surrounded, adds_up};
 
-use super::{Place, Row, all, eventually, rows_of};
+use super::{LONG, Place, Row, Stuck, all, eventually, rows_of};
 
 /// Segments of 4 KiB, as many as this.
 fn tiny(place: &Place, segments: usize) -> Config {
@@ -277,13 +278,27 @@ fn a_spool_with_more_than_it_may_hold_takes_rows_again_as_soon_as_there_is_room(
             Err(_) => buffer.stats().spool_bytes == 16 * 4_096,
         });
     });
-    let buffer = open(&place, 4);
-    let rows = rows_of(&buffer);
-    for id in left..left + 100 {
-        rows.push(&Row { id }).unwrap();
-    }
+    let config = tiny(&place, 4);
+    let (committed, is_committed) = channel();
+    let (let_go, go_on) = channel();
+    let sink = SqliteSink::open(place.path(), &config).unwrap();
+    let sink = Surrounded::new(sink, Stuck { committed, go_on });
+    let buffer = WriteBuffer::with_sink(sink, config).unwrap();
+    thread::scope(|scope| {
+        // The table is looked at between two batches of the replay.
+        let rows = scope.spawn(|| rows_of(&buffer));
+        while !rows.is_finished() {
+            is_committed.recv_timeout(LONG).unwrap();
+            let_go.send(()).unwrap();
+        }
+        let rows = rows.join().unwrap();
+        let pusher = scope.spawn(move || rows.push(&Row { id: left }).unwrap());
+        eventually("it waits for room", || buffer.stats().full > 0);
+        drop(let_go);
+        eventually("there is room, and it is told", || pusher.is_finished());
+    });
     buffer.close().unwrap();
-    assert_eq!(place.ids(), all(0..left + 100));
+    assert_eq!(place.ids(), all(0..=left));
     place.is_empty();
 }
 
