@@ -278,7 +278,8 @@ fn a_spool_with_more_than_it_may_hold_takes_rows_again_as_soon_as_there_is_room(
             Err(_) => buffer.stats().spool_bytes == 16 * 4_096,
         });
     });
-    let config = tiny(&place, 4);
+    // No more than the two that this one has made.
+    let config = tiny(&place, 2);
     let (committed, is_committed) = channel();
     let (let_go, go_on) = channel();
     let sink = SqliteSink::open(place.path(), &config).unwrap();
