@@ -49,7 +49,7 @@ fn children_without_a_parent_are_the_only_ones_refused_at_commit<D: Database>() 
         assert_eq!(refused(&receipts), orphans);
         let error = error(&receipts[orphans[0]]);
         let (code, constraint) =
-            D::either(("787", "FOREIGN KEY"), ("23503", "children_parent_fkey"));
+            D::either(("787", "FOREIGN KEY"), ("23503", "FOREIGN KEY children_parent_fkey"));
         assert_eq!((D::code(&error).as_str(), error.constraint()), (code, Some(constraint)));
         let there: i64 = database.value("SELECT count(*) FROM children WHERE parent = 1");
         assert_eq!(there, 400 - orphans.len() as i64);

@@ -45,7 +45,11 @@ fn a_pushed_row_that_is_refused_becomes_a_dead_letter_with_its_values<D: Databas
     assert_eq!(letter.error.kind(), ErrorKind::Rejected);
     let (constraint, code, message) = D::either(
         ("UNIQUE t.name", "2067", "UNIQUE constraint failed: t.name"),
-        ("t_name_key", "23505", "duplicate key value violates unique constraint \"t_name_key\""),
+        (
+            "UNIQUE t_name_key",
+            "23505",
+            "duplicate key value violates unique constraint \"t_name_key\"",
+        ),
     );
     assert_eq!(letter.error.constraint(), Some(constraint));
     assert_eq!(D::code(&letter.error), code);

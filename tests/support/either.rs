@@ -190,5 +190,9 @@ macro_rules! on_both_sinks {
         mod sqlite {
             $(#[test] fn $promise() { super::$promise::<$crate::Scratch>() })*
         }
+
+        mod postgres {
+            $(#[test] fn $promise() { super::$promise::<$crate::Postgres>() })*
+        }
     };
 }
