@@ -48,16 +48,16 @@ impl Pushed {
         (self.life, self.thread, self.n, part, self.text(part))
     }
 
-    /// Whether most of a child's rows are 64 KiB: to copy one takes long enough to be killed meanwhile.
+    /// Whether most of a child's rows are 256 KiB: to copy one takes long enough to be killed meanwhile.
     pub fn has_long_rows(life: i64) -> bool {
-        life % 4 == 1
+        life % 12 == 1
     }
 
-    /// Of any length up to 4 KiB, and in some lives up to 64: rows end anywhere in a page.
+    /// Of any length up to 4 KiB, and in some lives up to 256: rows end anywhere in a page.
     fn text(self, part: i64) -> String {
         let Self { life, thread, n, .. } = self;
         let mixed = (n * 31 + part * 7 + thread * 13 + life) % 64;
-        let (shorter, long) = if Self::has_long_rows(life) { (8, 3_200) } else { (58, 200) };
+        let (shorter, long) = if Self::has_long_rows(life) { (8, 12_800) } else { (58, 200) };
         let words = if mixed < shorter { 1 + mixed % 40 } else { long } as usize;
         format!("{life} {thread} {n} {part}, ").repeat(words)
     }
