@@ -69,7 +69,7 @@ impl Shared {
             let is_late = state.abandoned;
             drop(state);
             if let Some(spool) = self.spool.as_ref().filter(|_| is_late) {
-                spool.close(false);
+                spool.close(None);
             }
             closers.wake();
         } else {
@@ -91,10 +91,11 @@ impl Shared {
             let is_empty = unaccounted == 0 && state.stats.spooled == 0;
             // Whoever has not come back may still commit: until then nobody else is to open it.
             if state.writer_ended || !state.abandoned {
+                let next = is_empty.then(|| state.open.end_seq());
                 let files = state.let_go_of_files();
                 drop(state);
                 drop(files);
-                spool.close(is_empty);
+                spool.close(next);
                 state = self.lock();
             }
             if is_empty {

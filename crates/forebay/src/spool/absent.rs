@@ -62,7 +62,7 @@ impl Spool {
         match *self {}
     }
 
-    pub(crate) fn close(&self, _: bool) {
+    pub(crate) fn close(&self, _: Option<u64>) {
         match *self {}
     }
 }

@@ -136,22 +136,22 @@ impl Spool {
         self.birthmark.is_of_a_child()
     }
 
-    /// Lets another process open it. When it `is_empty`, every row being decided, what is not needed any more is removed;
+    /// Lets another process open it. When every row before the `next` one is decided, what is not needed any more is removed;
     /// errors are logged, for the next opening copes.
-    pub(crate) fn close(&self, is_empty: bool) {
+    pub(crate) fn close(&self, next: Option<u64>) {
         if self.is_forked() {
             // The files are the parent's.
             return;
         }
         let Some(hold) = self.hold.lock().take() else { return };
-        if is_empty {
-            self.remove_all();
+        if let Some(next) = next {
+            self.remove_all(next);
         }
         hold.lock.release();
     }
 
-    fn remove_all(&self) {
-        let closed = Identity { open: false, ..self.identity.clone() };
+    fn remove_all(&self, next: u64) {
+        let closed = Identity { open: false, next: Some(next), ..self.identity.clone() };
         // While it says that it is open its segments must be there.
         let listed = closed.write(&self.folder).and_then(|()| files::list(&self.folder));
         let files = match listed {

@@ -85,7 +85,7 @@ pub fn salvage(folder: impl AsRef<Path>, applied: Option<u64>) -> Result<Salvage
     let plan = Plan::of(&mut gathered, folder, &old, applied)?;
     let epoch = old.epoch.max(gathered.last_epoch).checked_add(1);
     let epoch = epoch.ok_or_else(|| damaged(folder, "which has no epoch left"))?;
-    let new = Identity { epoch, open: true, ..old };
+    let new = Identity { epoch, open: true, next: None, ..old };
     let unfinished = beside(folder, "new");
     clear(&unfinished, folder)?;
     if let Err(error) = build(&unfinished, &new, &gathered, &plan) {
@@ -117,7 +117,8 @@ fn identify(folder: &Path) -> Result<(Identity, Option<Hole>)> {
         );
         return Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
     };
-    let identity = Identity { spool, epoch, open: true, database: String::new(), boot: None };
+    let database = String::new();
+    let identity = Identity { spool, epoch, open: true, next: None, database, boot: None };
     let damage = Damage::new(0..0, format!("it {what}"));
     Ok((identity, Some(Hole { path: folder.join("spool.json"), damage })))
 }
