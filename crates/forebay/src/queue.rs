@@ -331,6 +331,7 @@ impl Shared {
             return None;
         }
         let worker = state.take_worker();
+        state.is_sink_out = true;
         state.stats.commits_on_caller += 1;
         self.swap(state, Trigger::Receipt);
         Some(worker)
@@ -342,9 +343,11 @@ impl Shared {
         if state.writer_ended {
             // Nobody will use it any more.
             drop(state);
-            return drop(worker);
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(worker)));
+            return self.sink_is_gone();
         }
         state.worker = Some(worker);
+        state.is_sink_out = false;
         if state.sleep == Sleep::WithoutSink {
             // The writer sleeps on, and from now on a row is worth waking it for.
             state.sleep = Sleep::Idle;

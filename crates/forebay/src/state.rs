@@ -44,6 +44,8 @@ pub(crate) struct State {
     /// The sequence number of this buffer's first row: not 0 where a spool had rows before.
     pub(crate) first_seq: u64,
     pub(crate) worker: Option<Box<Worker>>,
+    /// A thread has it that waits for its row.
+    pub(crate) is_sink_out: bool,
     pub(crate) life: Life,
     /// Why the database cannot be written at the moment.
     pub(crate) paused: Option<Error>,
@@ -136,6 +138,7 @@ impl State {
             growth,
             first_seq,
             worker: Some(Box::new(worker)),
+            is_sink_out: false,
             life: Life::Open,
             paused: None,
             stats: Stats { replayed, ..Stats::default() },

@@ -283,7 +283,7 @@ fn a_spool_with_more_than_it_may_hold_takes_rows_again_as_soon_as_there_is_room(
     let (committed, is_committed) = channel();
     let (let_go, go_on) = channel();
     let sink = SqliteSink::open(place.path(), &config).unwrap();
-    let sink = Surrounded::new(sink, Stuck { committed, go_on });
+    let sink = Surrounded::new(sink, Stuck { committed, go_on, commits_on_caller: false });
     let buffer = WriteBuffer::with_sink(sink, config).unwrap();
     thread::scope(|scope| {
         // The table is looked at between two batches of the replay.
