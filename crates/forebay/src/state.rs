@@ -174,7 +174,10 @@ impl State {
             Life::Closing { .. } => return Err(Refused::Because(closed())),
             Life::Ended(error) => return Err(Refused::Because(error.clone())),
         }
-        if !self.open.has_room(frames.len()) || self.growth.is_too_large() {
+        if self.growth.is_too_large() {
+            return Err(Refused::Full);
+        }
+        if !self.open.has_room(frames.len()) {
             self.roll()?;
         }
         let first = self.open.end_seq();
@@ -194,9 +197,6 @@ impl State {
     /// Has the full segment wait to be written, and rows go to a spare one.
     #[cold]
     fn roll(&mut self) -> Result<(), Refused> {
-        if self.growth.is_too_large() {
-            return Err(Refused::Full);
-        }
         let full = self.replace_open().ok_or(Refused::Full)?;
         self.waiting.push_back(full);
         self.stats.triggers.count(Trigger::Bytes);
@@ -220,7 +220,6 @@ impl State {
             self.spares.push(segment);
             return None;
         }
-        self.growth.bytes -= segment.file_bytes();
         Some(segment)
     }
 

@@ -100,7 +100,7 @@ impl SegmentFile {
         match *self {}
     }
 
-    pub(crate) fn delete(self) {
+    pub(crate) fn delete(self) -> bool {
         match self {}
     }
 }
@@ -122,7 +122,7 @@ impl Recovered {
         match *self {}
     }
 
-    pub(crate) fn delete(self) {
+    pub(crate) fn delete(self) -> bool {
         match self {}
     }
 }

@@ -197,13 +197,16 @@ impl Recovered {
         self.found.load(self.from, &number)
     }
 
-    /// Removes the file, whose rows are decided, as all before them. Logged when it fails: then the file says that it is free,
-    /// where it can still be written, for its rows would be out of place beside later ones.
-    pub(crate) fn delete(self) {
+    /// Removes the file, whose rows are decided, as all before them. False, and logged, when it fails: then the file says that
+    /// it is free, where it can still be written, for its rows would be out of place beside later ones.
+    pub(crate) fn delete(self) -> bool {
         let path = &self.found.path;
         let error = match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => error,
-            _ => return step(),
+            _ => {
+                step();
+                return true;
+            }
         };
         let freed = file::free(path).is_ok();
         tracing::warn!(
@@ -215,6 +218,7 @@ impl Recovered {
                 "remove it before the spool is opened again"
             }
         );
+        false
     }
 }
 
