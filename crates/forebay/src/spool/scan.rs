@@ -89,12 +89,9 @@ pub(crate) fn scan(folder: &Path, identity: &Identity) -> Result<Scan> {
     } else {
         (None, None)
     };
-    // What was closed has been decided to its end.
     let (segments, empty): (Vec<_>, Vec<_>) =
-        used.into_iter().partition(|segment| identity.open && !segment.found.rows.is_empty());
-    let mut others = Vec::new();
-    let spent = if identity.open { &mut others } else { &mut leftovers };
-    spent.extend(empty.into_iter().map(|segment| segment.found.path));
+        used.into_iter().partition(|segment| !segment.found.rows.is_empty());
+    let mut others: Vec<_> = empty.into_iter().map(|segment| segment.found.path).collect();
     let segments: Vec<_> = segments.into_iter().map(|segment| segment.found).collect();
     let unused = |epoch: &u32| {
         *epoch <= identity.epoch && segments.iter().all(|segment| segment.epoch != *epoch)
@@ -104,7 +101,8 @@ pub(crate) fn scan(folder: &Path, identity: &Identity) -> Result<Scan> {
     Ok(Scan { folder, segments, rows, torn, last_number, leftovers, others })
 }
 
-/// Reads a segment; `None` when it holds nothing that matters.
+/// Reads a segment; `None` when it holds nothing that matters. What was closed has been decided to its end: of that it matters
+/// only whether it is the same spool's, and of its time.
 fn read(
     path: &Path,
     number: u32,
@@ -112,8 +110,14 @@ fn read(
     definitions: &mut HashMap<u32, Definitions>,
 ) -> Result<Option<Segment>> {
     let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
-    let State::Used { header, end, sealed } = state(path, &bytes)? else { return Ok(None) };
-    check_header(path, number, &header, identity)?;
+    let state = match State::read(&bytes) {
+        Err(BadState::Damaged(_)) if !identity.open => return Ok(None),
+        state => readable(path, state)?,
+    };
+    let State::Used { header, end, sealed } = state else { return Ok(None) };
+    if header.spool != identity.spool {
+        return Err(damaged(path, "which belongs to another spool"));
+    }
     if header.epoch > identity.epoch {
         // Made by an opening that did not come to its end.
         return match end {
@@ -122,6 +126,13 @@ fn read(
                 Err(damaged(path, "which holds rows of an epoch that spool.json does not know of"))
             }
         };
+    }
+    if !identity.open {
+        return Ok(None);
+    }
+    if header.number != number {
+        let what = format!("which is segment {} by its header", header.number);
+        return Err(damaged(path, what));
     }
     let known = match definitions.entry(header.epoch) {
         Entry::Occupied(known) => known.into_mut(),
@@ -151,24 +162,11 @@ fn read(
     Ok(Some(Segment { found, header, end, sealed, is_torn }))
 }
 
-fn state(path: &Path, bytes: &[u8]) -> Result<State> {
-    State::read(bytes).map_err(|bad| match bad {
+fn readable(path: &Path, state: Result<State, BadState>) -> Result<State> {
+    state.map_err(|bad| match bad {
         BadState::Newer(format) => newer(path, u64::from(format), FORMAT),
         BadState::Damaged(damage) => damage.refuse(path),
     })
-}
-
-fn check_header(path: &Path, number: u32, header: &Header, identity: &Identity) -> Result<()> {
-    if header.spool != identity.spool {
-        return Err(damaged(path, "which belongs to another spool"));
-    }
-    if header.number != number {
-        return Err(damaged(
-            path,
-            format_args!("which is segment {} by its header", header.number),
-        ));
-    }
-    Ok(())
 }
 
 /// One segment's rows follow on the other's; all but the last are full and sealed, but for one that was about to be.
@@ -266,7 +264,7 @@ impl Found {
     ) -> Result<Vec<u8>> {
         let bytes = fs::read(&self.path).map_err(|error| unreadable(&self.path, error))?;
         let changed = || damaged(&self.path, "which has changed since it was looked at");
-        let State::Used { header, end, .. } = state(&self.path, &bytes)? else {
+        let State::Used { header, end, .. } = readable(&self.path, State::read(&bytes))? else {
             return Err(changed());
         };
         let mut frames = Vec::with_capacity(end);
