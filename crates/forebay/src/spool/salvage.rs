@@ -14,6 +14,7 @@ use super::identity::{Identity, Look};
 use super::lock::{self, Lock};
 use super::rebuild::Rebuild;
 use super::refusal::{Damage, damaged, row_range, unreadable, unwritable};
+use super::scan::scan;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What became of a damaged spool.
@@ -71,7 +72,7 @@ pub struct Unread {
 /// # Errors
 ///
 /// [`ErrorKind::Spool`] when a buffer has the spool open, when there is nothing in the folder that says which spool it is, when
-/// a newer forebay has written it, when `applied` is needed, or when there is no room for the new one. Nothing was
+/// a newer forebay has written it, when it was closed with all its rows written, when `applied` is needed, or when there is no room for the new one. Nothing was
 /// changed then.
 pub fn salvage(folder: impl AsRef<Path>, applied: Option<u64>) -> Result<Salvaged> {
     let folder = folder.as_ref();
@@ -80,6 +81,14 @@ pub fn salvage(folder: impl AsRef<Path>, applied: Option<u64>) -> Result<Salvage
     identify(folder)?;
     let lock = Lock::take(folder)?;
     let (old, hole) = identify(folder)?;
+    if hole.is_none() && !old.open && scan(folder, &old).is_ok() {
+        let message = format!(
+            "there is nothing to salvage: the spool {} was closed with all its rows written; nothing was changed; open it, \
+             which removes what is left there",
+            folder.display()
+        );
+        return Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
+    }
     let mut gathered = gather(folder, old.spool)?;
     gathered.holes.extend(hole);
     let plan = Plan::of(&mut gathered, folder, &old, applied)?;
@@ -138,28 +147,34 @@ impl Plan {
         identity: &Identity,
         applied: Option<u64>,
     ) -> Result<Self> {
-        let first = gathered.runs.first().map_or(gathered.last_start, |run| run.rows.start);
-        let from = applied.unwrap_or(first);
+        let first = gathered.runs.first().map(|run| run.rows.start);
+        let Some(from) = applied.or(first) else {
+            let why =
+                "no row of it can be read, so that nothing says which number the next one has";
+            return Err(needs_database(folder, why));
+        };
         let total: u64 = gathered.runs.iter().map(|run| run.rows.end - run.rows.start).sum();
         let runs: Vec<_> =
             gathered.runs.iter().filter_map(|run| part(gathered, run, from)).collect();
         let kept = runs.iter().map(|run| run.rows.end - run.rows.start).sum();
         let lost = missing(&runs, from, gathered.last_start);
         if let (None, Some(lost)) = (applied, lost.first()) {
-            let message = format!(
-                "the spool {} cannot be salvaged without its database: {} cannot be read, and those behind would take their \
-                 numbers; nothing was changed; say how many rows the database has decided, as `forebay spool salvage {} --database \
-                 DATABASE` does",
-                folder.display(),
-                row_range(lost),
-                folder.display()
-            );
-            return Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
+            let why = "cannot be read, and those behind would take their numbers";
+            return Err(needs_database(folder, &format!("{} {why}", row_range(lost))));
         }
         let end = runs.last().map_or(from, |run| run.rows.end).max(gathered.last_start);
         gathered.explain(folder, lost, end, identity.open);
         Ok(Self { runs, from, kept, applied: total - kept })
     }
+}
+
+fn needs_database(folder: &Path, why: &str) -> Error {
+    let folder = folder.display();
+    let message = format!(
+        "the spool {folder} cannot be salvaged without its database: {why}; nothing was changed; say how many rows the database has \
+         decided, as `forebay spool salvage {folder} --database DATABASE` does"
+    );
+    Error::new(ErrorKind::Spool, message).with_field("spool")
 }
 
 /// What of a run is not in the database; a run is cut where a unit begins.
