@@ -30,7 +30,7 @@ pub(crate) use definition::{Definition, Journal};
 pub(crate) use file::SegmentFile;
 pub(crate) use format::{after_unit, check_of};
 pub use inspect::{Inspection, Segment, SegmentState, Table, inspect};
-pub use salvage::{Salvaged, Unread, salvage};
+pub use salvage::{Salvage, Salvaged, Unread, salvage};
 
 use self::format::Header;
 use self::identity::Identity;

@@ -75,12 +75,71 @@ pub struct Unread {
 /// a newer forebay has written it, when it was closed with all its rows written, when `applied` is needed, or when there is no room for the new one. Nothing was
 /// changed then.
 pub fn salvage(folder: impl AsRef<Path>, applied: Option<u64>) -> Result<Salvaged> {
-    let folder = folder.as_ref();
-    let folder = &fs::canonicalize(folder).map_err(|error| unreadable(folder, error))?;
-    // What is no spool is given no lock either.
-    identify(folder)?;
-    let lock = Lock::take(folder)?;
-    let (old, hole) = identify(folder)?;
+    Salvage::begin(folder)?.finish(applied)
+}
+
+/// A spool that is about to be salvaged, which nobody else can open: for who asks the database in between, so that what it says
+/// still holds.
+///
+/// ```no_run
+/// use forebay::spool::Salvage;
+///
+/// # fn applied(_: &str) -> u64 { 0 }
+/// let salvage = Salvage::begin("/var/lib/app/spool")?;
+/// let applied = applied(salvage.id()); // of the table _forebay, by the spool's id
+/// let salvaged = salvage.finish(Some(applied))?;
+/// # Ok::<(), forebay::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Salvage {
+    folder: PathBuf,
+    lock: Lock,
+    identity: Identity,
+    id: String,
+    hole: Option<Hole>,
+}
+
+impl Salvage {
+    /// Takes the lock on a spool, and finds out which one it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`salvage`].
+    pub fn begin(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let folder = fs::canonicalize(folder).map_err(|error| unreadable(folder, error))?;
+        // What is no spool is given no lock either.
+        identify(&folder)?;
+        let lock = Lock::take(&folder)?;
+        let (identity, hole) = identify(&folder)?;
+        Ok(Self { id: identity.key(), folder, lock, identity, hole })
+    }
+
+    /// The spool's id: the database keeps its books under it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Salvages it, as [`salvage`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`salvage`].
+    pub fn finish(self, applied: Option<u64>) -> Result<Salvaged> {
+        let Self { folder, lock, identity, hole, .. } = self;
+        let salvaged = replace(&folder, identity, hole, applied);
+        drop(lock);
+        salvaged
+    }
+}
+
+/// Has what can be read of a spool take its place.
+fn replace(
+    folder: &Path,
+    old: Identity,
+    hole: Option<Hole>,
+    applied: Option<u64>,
+) -> Result<Salvaged> {
     if hole.is_none() && !old.open && scan(folder, &old).is_ok() {
         let message = format!(
             "there is nothing to salvage: the spool {} was closed with all its rows written; nothing was changed; open it, \
@@ -105,7 +164,6 @@ pub fn salvage(folder: impl AsRef<Path>, applied: Option<u64>) -> Result<Salvage
     exchange(&unfinished, folder)?;
     // Under the name that it has now the next salvage finds it and gives it the right one.
     let set_aside = set_aside(&unfinished, folder).unwrap_or(unfinished);
-    drop(lock);
     let (kept, applied) = (plan.kept, plan.applied);
     let unread = gathered.holes.into_iter().map(Unread::from).collect();
     Ok(Salvaged { set_aside, kept, applied, unread })

@@ -8,7 +8,7 @@ use crate::error::ErrorKind;
 use crate::spool::format::HEADER;
 use crate::spool::identity::Identity;
 use crate::spool::lock::Lock;
-use crate::spool::salvage::salvage;
+use crate::spool::salvage::{Salvage, salvage};
 
 fn spool(root: &Path) -> (PathBuf, Sample) {
     let folder = root.join("spool");
@@ -68,6 +68,20 @@ fn a_spool_in_use_and_a_folder_that_is_none_are_left_as_they_are() {
     let error = salvage(&other, Some(APPLIED)).expect_err("no spool");
     assert!(error.to_string().contains("there is no spool"), "{error}");
     assert_eq!(snapshot(&other).len(), 0);
+}
+
+#[test]
+fn a_salvage_keeps_others_from_the_spool_while_the_database_is_asked() {
+    let root = folder();
+    let (folder, sample) = spool(root.path());
+    let salvage = Salvage::begin(&folder).expect("a spool");
+    assert_eq!(salvage.id(), Identity::read(&folder).expect("reads").expect("a spool").key());
+    let error = Lock::take(&folder).map(drop).expect_err("in use");
+    assert!(error.to_string().contains("in use"), "{error}");
+    let salvaged = salvage.finish(Some(APPLIED)).expect("salvaged");
+    assert_eq!(salvaged.kept, sample.promised.len() as u64);
+    drop(Lock::take(&folder).expect("free"));
+    drop(Lock::take(&salvaged.set_aside).expect("free"));
 }
 
 /// What a refused salvage says; it must have changed nothing.
