@@ -4,8 +4,8 @@
 //!
 //! * `_forebay` has a row for each spool. `applied` is the number of its rows that are decided, which is the sequence number
 //!   of the next; `told`, of how many of them the dead letters have been delivered for sure: all before the last batch.
-//! * `_forebay_rejected` has the refused rows that nobody holds a receipt for. `letter` is the line that a file for dead
-//!   letters would have.
+//! * `_forebay_rejected` has the refused rows that were handed over without a receipt, or left by an earlier process. `letter`
+//!   is the line that a file for dead letters would have.
 //!
 //! A batch moves `applied` from its start to its end, which is the first statement of its transaction: so it is in the database
 //! with its rows, or with none of them. Where it does not stand at the start, this very batch was committed by an attempt
@@ -111,7 +111,7 @@ impl Bookkeeping {
         Ok(())
     }
 
-    /// Keeps the refused rows that nobody holds a receipt for, in the transaction at hand. A group is refused whole.
+    /// Keeps the refused rows that were handed over without a receipt, in the transaction at hand. A group is refused whole.
     pub(super) fn keep(
         connection: &Connection,
         batch: &Batch<'_>,
