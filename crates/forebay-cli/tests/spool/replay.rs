@@ -72,9 +72,15 @@ fn a_replay_that_is_interrupted_leaves_the_rest_in_the_spool() {
     let mut replay = folder.start(REPLAY);
     let until = Instant::now() + Duration::from_secs(20);
     let look = || folder.run("forebay spool inspect app.spool --json").summary();
-    // Then it has the spool open, and the first of its rows at hand.
-    while look()["in_use"] != true {
+    // The last thing in opening a spool is that it is opened once more; then the first of its rows is at hand.
+    while look()["epoch"] != 4 {
         assert!(Instant::now() < until, "it never opened the spool");
+        std::thread::yield_now();
+    }
+    let connection = folder.connection();
+    connection.busy_timeout(Duration::ZERO).unwrap();
+    while connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok() {
+        assert!(Instant::now() < until, "it never wrote a row");
         std::thread::yield_now();
     }
     replay.signal("INT");
