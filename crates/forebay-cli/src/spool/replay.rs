@@ -134,7 +134,7 @@ impl Task {
             return Err(Failure::new(refusal.clone()));
         }
         let database = books::needed(folder, given, &seen)?;
-        check(folder, &seen, &database, stop)?;
+        check(&seen, &database, stop)?;
         let (folder, id) = (folder.to_owned(), seen.id);
         Ok((!seen.is_closed).then_some(Self { folder, database, id }))
     }
@@ -211,11 +211,14 @@ impl Task {
 
 /// Refuses a database that a buffer would refuse, or make anew. One that cannot be read without being changed, or is locked, is
 /// left to the buffer, which waits.
-fn check(folder: &Path, seen: &Inspection, database: &Path, stop: &Stop) -> Result<()> {
+fn check(seen: &Inspection, database: &Path, stop: &Stop) -> Result<()> {
     let Some(id) = &seen.id else { return Ok(()) };
     match books::ask(database, id, stop) {
-        Ok(applied) => match books::Books::new(folder, seen, database, applied).problem {
-            Some(problem) => Err(Failure::new(problem)),
+        Ok(applied) => match seen.mismatch(&database.to_string_lossy(), applied) {
+            Some(why) if applied.is_none() => {
+                Err(Failure::new(why).hint("--database names the one that it was used with"))
+            }
+            Some(why) => Err(Failure::new(why)),
             None => Ok(()),
         },
         Err(Unreadable::Locked | Unreadable::LogAlone | Unreadable::BrokenOff) => Ok(()),

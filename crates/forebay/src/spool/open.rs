@@ -83,7 +83,7 @@ impl Spool {
         };
         let key = old.key();
         let applied = books.as_ref().map(|books| books.applied);
-        let first_seq = check(&found, applied, &sink.name())?;
+        let first_seq = check(folder, found.rows.as_ref(), applied, &sink.name())?;
         let next = found.rows.as_ref().map_or(first_seq, |rows| rows.end);
         let boot = boot();
         warn(folder, &old, boot.as_deref(), &found);

@@ -18,7 +18,6 @@ use crate::row::{Frame, RECEIPT};
 /// What a spool's folder holds.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    folder: PathBuf,
     /// The segments that hold rows, in the order of these.
     pub(crate) segments: Vec<Found>,
     /// The rows of all of them, without a gap; empty, at the next row, when all is decided. `None` after a clean close.
@@ -97,8 +96,8 @@ pub(crate) fn scan(folder: &Path, identity: &Identity) -> Result<Scan> {
         *epoch <= identity.epoch && segments.iter().all(|segment| segment.epoch != *epoch)
     };
     others.extend(listed.shapes.into_iter().filter(|(epoch, _)| unused(epoch)).map(|(_, p)| p));
-    let (folder, last_number) = (folder.to_owned(), listed.last_number);
-    Ok(Scan { folder, segments, rows, torn, last_number, leftovers, others })
+    let last_number = listed.last_number;
+    Ok(Scan { segments, rows, torn, last_number, leftovers, others })
 }
 
 /// Reads a segment; `None` when it holds nothing that matters. What was closed has been decided to its end: of that it matters
@@ -211,15 +210,20 @@ fn check_last<'s>(folder: &Path, identity: &Identity, used: &'s [Segment]) -> Re
     })
 }
 
-/// Where the replay begins, given how many rows the database has decided, `None` when it has never heard of this spool.
+/// Where the replay of [these rows](Scan::rows) begins, given how many the database has decided, `None` when it has never heard of this spool.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Spool`] when spool and database do not belong together, or are not of one time.
-pub(crate) fn check(scan: &Scan, applied: Option<u64>, database: &str) -> Result<u64> {
-    let folder = scan.folder.display();
+pub(crate) fn check(
+    folder: &Path,
+    rows: Option<&Range<u64>>,
+    applied: Option<u64>,
+    database: &str,
+) -> Result<u64> {
+    let folder = folder.display();
     let refuse = |message: String| Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
-    let Some(rows) = &scan.rows else { return Ok(applied.unwrap_or(0)) };
+    let Some(rows) = rows else { return Ok(applied.unwrap_or(0)) };
     let Some(applied) = applied else {
         if rows.is_empty() {
             return Ok(rows.end);

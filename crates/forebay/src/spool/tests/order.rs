@@ -19,12 +19,16 @@ fn a_database_that_the_spool_does_not_belong_to_is_refused_with_the_rows_concern
         (Some(FIRST - 5), "rows 35 to 39 are in neither"),
         (Some(end + 1), "the spool ends before row"),
     ] {
-        let error = check(&scan, applied, "app.db").expect_err("refused");
+        let error =
+            check(folder.path(), scan.rows.as_ref(), applied, "app.db").expect_err("refused");
         assert_eq!(error.kind(), ErrorKind::Spool);
         assert!(error.to_string().contains(said), "{error}");
     }
     for applied in [FIRST, APPLIED, end] {
-        assert_eq!(check(&scan, Some(applied), "app.db").expect("goes on"), applied);
+        assert_eq!(
+            check(folder.path(), scan.rows.as_ref(), Some(applied), "app.db").expect("goes on"),
+            applied
+        );
     }
 }
 
@@ -86,5 +90,5 @@ fn what_was_closed_needs_no_segments_and_has_none_to_replay() {
         fs::remove_file(path).expect("removes");
     }
     let empty = scan(folder.path(), &closed).expect("reads");
-    assert_eq!(check(&empty, Some(99), "app.db").expect("goes on"), 99);
+    assert_eq!(check(folder.path(), empty.rows.as_ref(), Some(99), "app.db").expect("goes on"), 99);
 }
