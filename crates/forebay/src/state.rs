@@ -174,10 +174,7 @@ impl State {
             Life::Closing { .. } => return Err(Refused::Because(closed())),
             Life::Ended(error) => return Err(Refused::Because(error.clone())),
         }
-        if self.growth.is_too_large() {
-            return Err(Refused::Full);
-        }
-        if !self.open.has_room(frames.len()) {
+        if !self.open.has_room(frames.len()) || self.growth.is_too_large() {
             self.roll()?;
         }
         let first = self.open.end_seq();
@@ -197,6 +194,10 @@ impl State {
     /// Has the full segment wait to be written, and rows go to a spare one.
     #[cold]
     fn roll(&mut self) -> Result<(), Refused> {
+        // Who comes here asks for both in one condition, which is what takes a push least.
+        if self.growth.is_too_large() {
+            return Err(Refused::Full);
+        }
         let full = self.replace_open().ok_or(Refused::Full)?;
         self.waiting.push_back(full);
         self.stats.triggers.count(Trigger::Bytes);
