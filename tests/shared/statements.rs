@@ -55,7 +55,7 @@ fn a_tuples_values_go_to_the_parameters_in_their_order<D: Database>() {
         "INSERT INTO audit(at, what) VALUES ($1, $2)",
         "INSERT INTO audit(what, at) VALUES ($2, $1)",
         "INSERT INTO audit(at, what) VALUES (:b, :a)",
-        "INSERT INTO audit(at, what) SELECT $1, $2 WHERE $1 > 0",
+        "INSERT INTO audit(at, what) SELECT $1, $2 WHERE $1::bigint > 0",
     ];
     for sql in D::either(sqlite, postgres) {
         let database = audited::<D>();
