@@ -101,16 +101,16 @@ fn together(
     if !has_key {
         return add(&rows.collect::<Vec<_>>());
     }
-    let may_leave_out = repeats == Repeats::KeepNewest && !prepared.has_triggers;
+    let may_leave_out = repeats == Repeats::KeepNewest && !prepared.keeps_order;
     let mut statement = Keyed::default();
     for row in rows {
         if !statement.take(batch, row, may_leave_out) {
-            add(&statement.finish(prepared.has_triggers))?;
+            add(&statement.finish(prepared.keeps_order))?;
             statement = Keyed::default();
             statement.take(batch, row, may_leave_out);
         }
     }
-    add(&statement.finish(prepared.has_triggers))
+    add(&statement.finish(prepared.keeps_order))
 }
 
 /// The rows of one statement, no two with the same key.
@@ -134,7 +134,11 @@ impl<'a> Keyed<'a> {
                 self.rows.push((Some(key), row));
                 true
             }
-            Some(&place) if may_leave_out && read.supersedes(|| batch.row(self.rows[place].1)) => {
+            Some(&place)
+                if may_leave_out
+                    && !is_in_group(batch, self.rows[place].1)
+                    && read.supersedes(|| batch.row(self.rows[place].1)) =>
+            {
                 self.rows[place].1 = row;
                 true
             }
@@ -142,14 +146,20 @@ impl<'a> Keyed<'a> {
         }
     }
 
-    /// The rows in the order of their keys, so that all who write to a table lock its rows in one order; where triggers see
-    /// them, in their own.
+    /// The rows in the order of their keys, so that all who write to a table lock its rows in one order; where that would
+    /// show, in their own.
     fn finish(mut self, in_order: bool) -> Vec<usize> {
         if !in_order {
             self.rows.sort();
         }
         self.rows.into_iter().map(|(_, row)| row).collect()
     }
+}
+
+/// Whether a row belongs to others, with which it is refused: such a row has to be tried.
+fn is_in_group(batch: &Batch<'_>, row: usize) -> bool {
+    let joins = |row: usize| batch.row(row).is_joined_to_next();
+    joins(row) || row.checked_sub(1).is_some_and(joins)
 }
 
 /// The key's bytes. `None` when a value of it is NULL, which is like no other.

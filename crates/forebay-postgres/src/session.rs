@@ -36,7 +36,8 @@ pub(crate) struct Prepared {
     pub(crate) wires: Vec<Wire>,
     /// For a statement of the application's: which parameter the value at each position is for, from 0.
     pub(crate) parameters: Option<Vec<usize>>,
-    pub(crate) has_triggers: bool,
+    /// As [`Table::keeps_order`].
+    pub(crate) keeps_order: bool,
 }
 
 impl Session {
@@ -96,7 +97,7 @@ impl Session {
                 let wire =
                     |place: &usize| statement.params().get(*place).map_or(Wire::Literal, Wire::of);
                 let wires = places.iter().map(wire).collect();
-                Prepared { statement, wires, parameters: Some(places), has_triggers: true }
+                Prepared { statement, wires, parameters: Some(places), keeps_order: true }
             }
             _ => {
                 let name = shape.target().table();
@@ -111,7 +112,7 @@ impl Session {
                 let statement =
                     self.client.prepare(&sql::text(shape, &table.sql_name, &columns)).await?;
                 let wires = columns.iter().map(|column| column.wire).collect();
-                Prepared { statement, wires, parameters: None, has_triggers: table.has_triggers }
+                Prepared { statement, wires, parameters: None, keeps_order: table.keeps_order }
             }
         };
         let prepared = Arc::new(prepared);
