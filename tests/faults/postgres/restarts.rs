@@ -18,7 +18,6 @@ const MAX_BUFFER_BYTES: usize = 64 * 1024;
 fn config() -> Config {
     impatient(Config {
         batch_size: 50,
-        batch_size: 50,
         max_transaction_rows: 80,
         max_buffer_bytes: MAX_BUFFER_BYTES,
         max_batch_bytes: 16 * 1024,
