@@ -24,7 +24,7 @@ on_both_sinks!(
 const REGRESSIONS: &str =
     concat!(env!("CARGO_MANIFEST_DIR"), "/shared/model/regressions/sequence.txt");
 
-const CASES: [u32; 2] = [200, 40];
+const CASES: [u32; 2] = [200, 25];
 
 fn without_coalesce_everything_is_as_if_each_row_were_its_own_transaction<D: Database>() {
     let cases = (config(), operation::steps(operation::without_coalesce()));

@@ -49,7 +49,7 @@ on_both_sinks!(each_key_ends_as_its_threads_last_accepted_row_whatever_the_other
 fn each_key_ends_as_its_threads_last_accepted_row_whatever_the_others_do<D: Database>() {
     let steps = prop::collection::vec(step(), 1..60);
     let cases = (config(), prop::collection::vec(steps, THREADS as usize));
-    try_all::<D, _>([100, 20], REGRESSIONS, &cases, |(config, threads)| run::<D>(config, &threads));
+    try_all::<D, _>([100, 12], REGRESSIONS, &cases, |(config, threads)| run::<D>(config, &threads));
 }
 
 fn config() -> impl Strategy<Value = Config> {
