@@ -68,6 +68,8 @@ pub(crate) struct Column {
     pub(crate) type_name: String,
     /// Whether it is of an array's type, of which there are no arrays.
     pub(crate) is_array: bool,
+    /// Whether values that are sent with different bytes are different to the database.
+    pub(crate) is_plain: bool,
 }
 
 impl Table {
@@ -109,9 +111,12 @@ fn add(info: TableInfo, mut columns: Vec<Column>, row: &Row) -> (TableInfo, Vec<
     let (own, base): (u32, u32) = (row.get(1), row.get(2));
     let own = Type::from_oid(own);
     let (column_type, is_plain) = column_type(&Type::from_oid(base).unwrap_or(Type::UNKNOWN));
+    let is_plain = is_plain && !row.get::<_, bool>(7);
+    let wire = own.as_ref().map_or(Wire::Literal, Wire::of);
     columns.push(Column {
         name: name.clone(),
-        wire: own.as_ref().map_or(Wire::Literal, Wire::of),
+        wire,
+        is_plain: is_plain && wire.is_exact(),
         type_name: row.get(3),
         is_array: row.get(4),
     });
@@ -120,7 +125,7 @@ fn add(info: TableInfo, mut columns: Vec<Column>, row: &Row) -> (TableInfo, Vec<
     }
     let info = info.typed_column(&name, column_type);
     let info = if row.get(6) { info.with_default_on(&name) } else { info };
-    let info = if is_plain && !row.get::<_, bool>(7) { info } else { info.with_collation_on(name) };
+    let info = if is_plain { info } else { info.with_collation_on(name) };
     (info, columns)
 }
 

@@ -88,8 +88,9 @@ fn together(
     repeats: Repeats,
     calls: &mut Vec<Call>,
 ) -> Result<(), Error> {
+    let operation = batch.row(rows.start).shape().target().operation();
     let has_key = matches!(
-        batch.row(rows.start).shape().target().operation(),
+        operation,
         Operation::Upsert { .. } | Operation::Update { .. } | Operation::Delete { .. }
     );
     let mut add = |rows: &[usize]| {
@@ -101,6 +102,11 @@ fn together(
     if !has_key {
         return add(&rows.collect::<Vec<_>>());
     }
+    // Of rows with one key an UPDATE takes any, and says nothing.
+    let is_told_apart = |row| prepared.tells_apart(&batch.row(row));
+    if matches!(operation, Operation::Update { .. }) && !rows.clone().all(is_told_apart) {
+        return rows.into_iter().try_for_each(|row| add(&[row]));
+    }
     let may_leave_out = repeats == Repeats::KeepNewest && !prepared.keeps_order;
     let mut statement = Keyed::default();
     for row in rows {
@@ -111,6 +117,16 @@ fn together(
         }
     }
     add(&statement.finish(prepared.keeps_order))
+}
+
+impl Prepared {
+    /// Whether a row whose key has other bytes than this one's is another row to the database.
+    fn tells_apart(&self, row: &Row<'_>) -> bool {
+        let is_own = |(position, value): (usize, ValueRef<'_>)| {
+            !row.shape().key().contains(&position) || self.wires[position].is_own(&value)
+        };
+        self.has_plain_key && row.values().enumerate().all(is_own)
+    }
 }
 
 /// The rows of one statement, no two with the same key.
