@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use forebay::{Config, Error, ErrorKind, Health, Receipt, Result, Retry, WriteBuffer};
-use support::{Database, Log, Session, SinkKind, on_both_sinks};
-
-use crate::{LONG, eventually};
+use support::{Database, LONG, Log, Session, SinkKind, eventually, on_both_sinks, paused};
 
 on_both_sinks!(
     rows_wait_for_a_lock_that_is_held_elsewhere,
@@ -15,20 +13,6 @@ on_both_sinks!(
 );
 
 const TABLE: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)";
-
-/// Blocks until the buffer is paused, and says why it is.
-fn paused(buffer: &WriteBuffer) -> Error {
-    let mut cause = None;
-    eventually("the buffer is paused", || match buffer.health() {
-        Health::Paused(error) => {
-            cause = Some(error);
-            true
-        }
-        Health::Running => false,
-        other => panic!("the buffer is {other:?}"),
-    });
-    cause.unwrap()
-}
 
 fn is_running(buffer: &WriteBuffer) -> bool {
     matches!(buffer.health(), Health::Running)
