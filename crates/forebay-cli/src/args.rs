@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::bench::args::Bench;
+use crate::copy::args::Copy;
 use crate::doctor::args::Doctor;
 use crate::load::records::Format;
 use crate::spool::args::Spool;
@@ -31,6 +32,11 @@ pub enum Command {
     /// their lock is only a delay. A record that does not fit is rejected with its line number and the reason; all
     /// others are committed.
     Load(Box<Load>),
+    /// Move tables of a SQLite database over to PostgreSQL
+    ///
+    /// The tables are made where they are missing, filled, and compared. SQLite is only read. A copy that was broken off,
+    /// also by kill -9, goes on when it is started again.
+    Copy(Box<Copy>),
     /// Compare single writes with batched ones, on your own disk
     ///
     /// Everybody writes the same rows for a moment, by turns and in several rounds: a connection for each worker, one
@@ -235,8 +241,9 @@ Exit codes:
   130, 143  ended by Ctrl-C or SIGTERM, in good order";
 
 /// What there are manual pages of.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "load",
+    "copy",
     "bench",
     "tune",
     "doctor",
