@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use forebay::{Builder, Config, WriteBuffer};
+use forebay::{Builder, Config, Value, WriteBuffer};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params};
+
+use crate::either::{Database, Kind, Session};
 
 /// A folder that is removed in the end, with a database in it.
 pub struct Scratch {
@@ -83,5 +85,61 @@ impl Scratch {
         let mut statement = connection.prepare(sql).expect(sql);
         let rows = statement.query_map([], |row| row.get(0)).expect(sql);
         rows.map(|value| value.expect(sql)).collect()
+    }
+}
+
+impl Database for Scratch {
+    const KIND: Kind = Kind::Sqlite;
+
+    type Session = Connection;
+
+    fn new(schema: &str) -> Self {
+        Self::new(schema)
+    }
+
+    fn builder(&self, config: Config, patience: Duration) -> Builder {
+        WriteBuffer::builder(self.path()).config(Config { busy_timeout: patience, ..config })
+    }
+
+    fn session(&self) -> Connection {
+        let session = self.connection();
+        session.busy_timeout(Duration::from_secs(30)).expect("a timeout");
+        session
+    }
+
+    fn rows(&self, sql: &str) -> Vec<Vec<Value>> {
+        rows(&self.connection(), sql)
+    }
+}
+
+impl Session for Connection {
+    fn run(&mut self, sql: &str) {
+        self.execute_batch(sql).expect(sql);
+    }
+
+    fn takes(&mut self, sql: &str) -> bool {
+        self.execute(sql, ()).is_ok()
+    }
+
+    fn lock(&mut self, _: &str) {
+        self.run("BEGIN IMMEDIATE");
+    }
+}
+
+fn rows(connection: &Connection, sql: &str) -> Vec<Vec<Value>> {
+    let mut statement = connection.prepare(sql).expect(sql);
+    let columns = statement.column_count();
+    let rows =
+        statement.query_map((), |row| (0..columns).map(|at| Ok(value(row.get(at)?))).collect());
+    rows.expect(sql).map(|row| row.expect(sql)).collect()
+}
+
+fn value(value: rusqlite::types::Value) -> Value {
+    match value {
+        rusqlite::types::Value::Null => Value::Null,
+        rusqlite::types::Value::Integer(integer) => Value::Integer(integer),
+        rusqlite::types::Value::Real(real) => Value::Real(real),
+        rusqlite::types::Value::Text(text) => Value::Text(text),
+        rusqlite::types::Value::Blob(bytes) => Value::Blob(bytes),
     }
 }
