@@ -37,6 +37,19 @@ pub enum Command {
     /// The tables are made where they are missing, filled, and compared. SQLite is only read. A copy that was broken off,
     /// also by kill -9, goes on when it is started again.
     Copy(Box<Copy>),
+    /// Make the tables that a write buffer keeps its books in, in PostgreSQL
+    ///
+    /// By them a batch is found out whose COMMIT had no answer, so that no row is there twice or missing. Run it once for each
+    /// database, as a user who may create tables; it does nothing where they are there. In SQLite they are made as needed.
+    #[command(after_help = BOOKS_HELP)]
+    Books {
+        /// The PostgreSQL database, such as postgres://user@host/database
+        #[arg(value_name = "URL", required_unless_present = "sql", conflicts_with = "sql")]
+        url: Option<PathBuf>,
+        /// Print the SQL instead, to be run by hand
+        #[arg(long)]
+        sql: bool,
+    },
     /// Compare single writes with batched ones, on your own disk
     ///
     /// Everybody writes the same rows for a moment, by turns and in several rounds: a connection for each worker, one
@@ -241,9 +254,10 @@ Exit codes:
   130, 143  ended by Ctrl-C or SIGTERM, in good order";
 
 /// What there are manual pages of.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "load",
     "copy",
+    "books",
     "bench",
     "tune",
     "doctor",
@@ -254,6 +268,15 @@ const PAGES: [&str; 11] = [
     "completions",
     "man",
 ];
+
+const BOOKS_HELP: &str = "\
+Examples:
+  forebay books postgres://owner@db.example/app
+  forebay books --sql | psql postgres://owner@db.example/app
+Whoever writes rows needs SELECT, INSERT, UPDATE and DELETE on _forebay and
+_forebay_rejected:
+  GRANT SELECT, INSERT, UPDATE, DELETE ON _forebay, _forebay_rejected TO app;
+The password is taken from the URL, else from PGPASSWORD, else from ~/.pgpass.";
 
 const COMPLETIONS_HELP: &str = "\
 Examples:

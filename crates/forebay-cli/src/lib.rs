@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod bench;
+pub mod books;
 pub mod copy;
 pub mod doctor;
 pub mod failure;

@@ -5,11 +5,17 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
-use tokio_postgres::Config;
-use tokio_postgres::config::Host;
+use forebay::{ErrorKind, WriteBuffer};
+use forebay_postgres::tokio_postgres::config::Host;
+use forebay_postgres::tokio_postgres::{self, Client};
+use forebay_postgres::{PostgresOptions, PostgresSink};
 
 use crate::failure::{Failure, Result};
+
+/// How long an answer may take beside waiting for locks.
+const ANSWERS: Duration = Duration::from_secs(30);
 
 /// What a URL of PostgreSQL's begins with.
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
@@ -31,52 +37,60 @@ pub(crate) fn is_url(place: &Path) -> bool {
 
 impl Server {
     /// Reads a URL. A password that is not in it comes from the variable PGPASSWORD, or else from the file that PGPASSFILE
-    /// names, which is `~/.pgpass` otherwise.
-    ///
-    /// # Errors
-    ///
-    /// When it is none, without repeating it.
-    pub(crate) fn of(place: &Path) -> Result<Self> {
-        let url = place.to_str().unwrap_or_default();
-        let wrong = |why: &str| {
-            Failure::of_arguments(format!("the URL of PostgreSQL is not usable: {why}"))
-                .hint("postgres://USER@HOST:PORT/DATABASE; a % in it begins the code of a character, such as %2F for /")
+    /// names, which is `~/.pgpass` otherwise. One that cannot be read is left to whoever connects, who says what is wrong.
+    pub(crate) fn of(place: &Path) -> Self {
+        let url = place.to_string_lossy().into_owned();
+        let Ok(config) = tokio_postgres::Config::from_str(&readable(&url)) else {
+            return Self { url, name: "PostgreSQL".to_owned() };
         };
-        let config = Config::from_str(url).map_err(|error| {
-            // What the parser says holds the name of a parameter at the most.
-            let cause = std::error::Error::source(&error).map(ToString::to_string);
-            wrong(&cause.unwrap_or_else(|| "it is not in the form of one".to_owned()))
-        })?;
-        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
-            return Err(wrong("it names no host"));
-        }
         let login = Login::of(&config);
-        let name = login.name();
         let found = config.get_password().is_none().then(|| login.password()).flatten();
-        let url = match found {
-            Some(password) => with_password(url, &password),
-            None => url.to_owned(),
+        Self {
+            name: login.name(),
+            url: found.map_or(url.clone(), |found| with_password(&url, &found)),
+        }
+    }
+
+    /// A connection for everything that is not writing rows.
+    pub(crate) async fn client(&self) -> Result<Client> {
+        PostgresOptions::default().client(&self.url).await.map_err(failed)
+    }
+
+    /// Makes the tables of the books, where they are missing.
+    pub(crate) fn create_books(&self) -> Result<()> {
+        PostgresSink::create_books(&self.url).map_err(failed)
+    }
+
+    /// A buffer in front of it. `makes_books` says that tables are made here anyhow, so that nobody need make those before.
+    pub(crate) fn buffer(&self, config: forebay::Config, makes_books: bool) -> Result<WriteBuffer> {
+        let options = PostgresOptions {
+            durability: config.durability,
+            lock_timeout: config.busy_timeout,
+            reply_timeout: config.busy_timeout + ANSWERS,
+            ..PostgresOptions::default()
         };
-        Ok(Self { url, name })
+        let mut sink = options.connect(&self.url);
+        if sink.is_err() && makes_books {
+            self.create_books()?;
+            sink = options.connect(&self.url);
+        }
+        Ok(WriteBuffer::with_sink(sink.map_err(failed)?, config)?)
     }
 }
 
-impl Server {
-    /// A connection for everything that is not writing rows.
-    #[expect(clippy::unused_async, reason = "it will connect")]
-    pub(crate) async fn connect(&self) -> Result<tokio_postgres::Client> {
-        Err(self.no_sink())
+fn failed(error: forebay::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::Config => Failure::of_arguments(format!("{error:#}")),
+        _ => Failure::from(error),
     }
+}
 
-    /// A buffer in front of it.
-    pub(crate) fn buffer(&self, _: forebay::Config, _: bool) -> Result<forebay::WriteBuffer> {
-        Err(self.no_sink())
-    }
-
-    fn no_sink(&self) -> Failure {
-        let _ = &self.url;
-        Failure::new(format!("cannot connect to {}: this build has no PostgreSQL sink", self.name))
-    }
+/// A URL without what is for the sink alone.
+fn readable(url: &str) -> String {
+    let Some((place, query)) = url.split_once('?') else { return url.to_owned() };
+    let of_sink = |part: &&str| part.starts_with("sslrootcert=") || part.starts_with("sslmode=");
+    let kept: Vec<_> = query.split('&').filter(|part| !of_sink(part)).collect();
+    format!("{place}?{}", kept.join("&"))
 }
 
 /// The same URL with one parameter more.
@@ -99,7 +113,7 @@ struct Login {
 }
 
 impl Login {
-    fn of(config: &Config) -> Self {
+    fn of(config: &tokio_postgres::Config) -> Self {
         let host = match config.get_hosts().first() {
             Some(Host::Tcp(host)) => host.clone(),
             Some(Host::Unix(folder)) => folder.display().to_string(),
@@ -169,19 +183,22 @@ mod tests {
     use super::*;
 
     fn login(url: &str) -> Login {
-        Login::of(&Config::from_str(url).unwrap())
+        Login::of(&tokio_postgres::Config::from_str(url).unwrap())
     }
 
     #[test]
     fn a_name_for_people_has_no_password() {
         for (url, name) in [
-            ("postgres://me:secret@db.example/app?sslmode=require", "postgres://me@db.example/app"),
+            (
+                "postgres://me:secret@db.example/app?sslmode=verify-full&sslrootcert=/x",
+                "postgres://me@db.example/app",
+            ),
             ("postgresql://db.example:6432/app?password=secret", "postgres://db.example:6432/app"),
             ("postgres://me@%2Frun%2Fpg/app", "postgres://me@/run/pg/app"),
             ("postgres://me@db.example", "postgres://me@db.example/me"),
         ] {
             assert_eq!(login(url).name(), name);
-            assert_eq!(Server::of(Path::new(url)).unwrap().name, name);
+            assert_eq!(Server::of(Path::new(url)).name, name);
         }
     }
 
@@ -208,20 +225,8 @@ mod tests {
         for url in
             ["postgres://me@db.example/app", "postgres://me@db.example/app?connect_timeout=3"]
         {
-            let config = Config::from_str(&with_password(url, password)).unwrap();
+            let config = tokio_postgres::Config::from_str(&with_password(url, password)).unwrap();
             assert_eq!(config.get_password(), Some(password.as_bytes()));
-        }
-    }
-
-    #[test]
-    fn what_is_said_of_a_broken_url_does_not_repeat_it() {
-        for url in [
-            "postgres://me:secret@db.example/app?sslmod=x",
-            "postgres://me:secret@h:port/app",
-            "postgres:///app",
-        ] {
-            let failure = Server::of(Path::new(url)).err().unwrap().to_string();
-            assert!(!failure.contains("secret"), "{failure}");
         }
     }
 

@@ -108,7 +108,7 @@ fn ready(args: &Copy, screen: &Screen, stop: &Stop) -> Result<(Copying, String)>
         ))
         .hint("the database that is copied comes first: forebay copy app.db postgres://user@host/database --table …"));
     }
-    let server = Server::of(&args.into)?;
+    let server = Server::of(&args.into);
     let usual = Config { max_row_bytes: ROW_BYTES, ..Config::default() };
     let settings = Settings {
         file: args.config.as_deref(),

@@ -11,6 +11,9 @@ use serde::Serialize;
 /// The table that these rows are in.
 pub(super) const TABLE: &str = "_forebay_copy";
 
+/// Whether it is there.
+pub(super) const IS_THERE: &str = "SELECT to_regclass('_forebay_copy') IS NOT NULL";
+
 /// Makes the table.
 pub(super) const CREATE: &str = "CREATE TABLE IF NOT EXISTS _forebay_copy (target text PRIMARY KEY, source text NOT NULL, \
      last_place text NOT NULL, passed bigint NOT NULL, rejected bigint NOT NULL)";

@@ -4,10 +4,10 @@ use std::future::Future;
 use std::time::Duration;
 
 use forebay_bench::Stop;
+use forebay_postgres::tokio_postgres::types::FromSql;
+use forebay_postgres::tokio_postgres::{self, Client, Row};
 use futures::TryStreamExt;
 use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::types::FromSql;
-use tokio_postgres::{Client, Row};
 
 use super::destination::Destination;
 use super::kind::Kind;
@@ -44,7 +44,7 @@ impl Target {
     pub(super) fn connect(server: &Server, stop: &Stop) -> Result<Self> {
         let failed = |error| Failure::new(format!("cannot start a runtime: {error}"));
         let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
-        let client = runtime.block_on(server.connect())?;
+        let client = runtime.block_on(server.client())?;
         Ok(Self { runtime, client, name: server.name.clone(), stop: stop.clone() })
     }
 
@@ -80,8 +80,12 @@ impl Target {
 
     /// Makes the table of how far copies have come, if it is not there.
     pub(super) fn prepare(&self) -> Result<()> {
+        let is_there =
+            self.wait("look at the tables", self.client.query_one(progress::IS_THERE, &[]))?;
+        if is_there.get(0) {
+            return Ok(());
+        }
         let what = format!("make the table {}", progress::TABLE);
-        self.wait(&what, self.client.batch_execute("SET client_min_messages = warning"))?;
         self.wait(&what, self.client.batch_execute(progress::CREATE))
     }
 

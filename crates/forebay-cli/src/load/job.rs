@@ -64,7 +64,7 @@ impl Job {
         paths::check(args)?;
         let (input, mut feed) = Input::open(args)?;
         let plan = if args.create { Some(Plan::make(args, &input, &mut feed)?) } else { None };
-        let server = server::is_url(&args.into).then(|| Server::of(&args.into)).transpose()?;
+        let server = server::is_url(&args.into).then(|| Server::of(&args.into));
         if let Some(plan) = &plan
             && server.is_none()
             && !args.into.exists()
