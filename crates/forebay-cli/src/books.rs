@@ -19,11 +19,8 @@ pub fn run(url: Option<&Path>) -> Result<Exit> {
         return Ok(Exit::Success);
     };
     if !server::is_url(url) {
-        return Err(Failure::of_arguments(format!(
-            "{} is not the URL of a PostgreSQL database; in SQLite the books are made as they are needed",
-            url.display()
-        ))
-        .hint("postgres://USER@HOST:PORT/DATABASE"));
+        let message = "this is not the URL of a PostgreSQL database; in SQLite the books are made as they are needed";
+        return Err(Failure::of_arguments(message).hint("postgres://USER@HOST:PORT/DATABASE"));
     }
     let server = Server::of(url);
     server.create_books()?;

@@ -28,8 +28,10 @@ impl PostgresOptions {
     /// # }
     /// ```
     pub async fn client(&self, url: &str) -> Result<Client> {
-        let address = Address::parse(url, self)?;
-        let session = connect(&address, self, &Signals::default()).await;
+        // Nothing is entered in the books by it.
+        let options = Self { bookkeeping: false, ..self.clone() };
+        let address = Address::parse(url, &options)?;
+        let session = connect(&address, &options, &Signals::default()).await;
         Ok(session.map_err(|failure| failure.error)?.into_client())
     }
 }

@@ -98,8 +98,9 @@ To go on:
   Ctrl-C, kill -9 or a power cut the same command goes on from there, and no row
   is there twice or missing. It also copies what has been added since. Rows that
   were changed in SQLite after they were copied are found by the checksum, and
-  --from-start writes all again. Both tables whose names begin with _forebay may
-  be dropped when the move is done.
+  --from-start writes all again. _forebay_copy may be dropped when the move is
+  done; the tables of the books (forebay books) are made, too, and stay of use to
+  an application that writes to PostgreSQL by forebay.
 
 Types:
   INTEGER, and all with INT in it       bigint

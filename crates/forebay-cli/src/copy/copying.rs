@@ -1,7 +1,7 @@
 //! The thread that copies: table after table, each made, written and compared.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use forebay::WriteBuffer;
@@ -14,14 +14,14 @@ use super::kinds;
 use super::plan::{Begin, Plan};
 use super::progress::Progress;
 use super::source::Source;
-use super::summary::Done;
+use super::summary::{Done, counted};
 use super::target::Target;
 use super::verify;
 use super::writing::{Ends, Writing};
 use crate::failure::{Failure, Result};
 use crate::load::rejects::Rejects;
 use crate::screen::Screen;
-use crate::words::{grouped, listed};
+use crate::words::listed;
 
 /// A copy that is ready to begin.
 pub(super) struct Copying {
@@ -33,8 +33,15 @@ pub(super) struct Copying {
     pub(super) verify: args::Verify,
     pub(super) screen: Screen,
     pub(super) stop: Stop,
-    /// Rows passed, for whoever shows how far it is.
-    pub(super) read: Arc<AtomicU64>,
+    pub(super) shown: Arc<Shown>,
+}
+
+/// How far it is, for whoever shows it.
+#[derive(Default)]
+pub(super) struct Shown {
+    /// Rows that were passed, of all tables.
+    pub(super) read: AtomicU64,
+    pub(super) is_comparing: AtomicBool,
 }
 
 /// What became of it.
@@ -89,20 +96,21 @@ impl Copying {
             target: &self.target,
             buffer: &self.buffer,
             stop: &self.stop,
-            read: &self.read,
+            read: &self.shown.read,
         };
         let writing = Writing::begin(&ends, plan, &to, progress, &mut self.rejects);
         let mut writing = writing?;
         let ran = writing.run();
         copied.writing += began.elapsed();
-        let (progress, refused) = (writing.progress, writing.refused);
+        let (unwritten, refused) = (writing.unwritten, writing.refused);
+        let progress = writing.progress;
         copied.tables.push(Done {
             table: plan.table.name.clone(),
             target: to.name.clone(),
             created,
             source_rows: plan.rows,
             resumed_after: before,
-            passed: progress.passed - before,
+            passed: progress.passed - before - unwritten,
             rejected: progress.rejected,
             left_out: if created { plan.table.left_out.clone() } else { Vec::new() },
             is_whole: matches!(ran, Ok(true)),
@@ -111,7 +119,7 @@ impl Copying {
         if !ran? {
             return Ok(None);
         }
-        self.screen.line(format_args!("{}: written, being compared", plan.table.name));
+        self.shown.is_comparing.store(true, Ordering::Relaxed);
         let compared = verify::compare(
             self.verify,
             (&self.source, &self.target),
@@ -119,6 +127,7 @@ impl Copying {
             (progress.rejected, &refused),
             &self.stop,
         )?;
+        self.shown.is_comparing.store(false, Ordering::Relaxed);
         let has_key = plan.table.key().is_some();
         let difference = compared.as_ref().and_then(|found| found.difference(&to.name, has_key));
         if let Some(done) = copied.tables.last_mut() {
@@ -133,9 +142,9 @@ impl Copying {
         let fresh = Progress { source, last: String::new(), passed: 0, rejected: 0 };
         match &plan.begin {
             Begin::GoOn(to, progress) => {
-                let (name, passed) = (&plan.table.name, grouped(progress.passed));
-                self.screen.line(format_args!("{name}: goes on after {passed} rows"));
-                self.read.fetch_add(progress.passed, Ordering::Relaxed);
+                let (name, passed) = (&plan.table.name, counted(progress.passed));
+                self.screen.line(format_args!("{name}: goes on after {passed}"));
+                self.shown.read.fetch_add(progress.passed, Ordering::Relaxed);
                 Ok((to.clone(), progress.clone(), false))
             }
             Begin::Fill(to, why) => {

@@ -58,7 +58,10 @@ impl Writing<'_> {
         match receipt.and_then(Receipt::wait) {
             Ok(()) => self.reject_all(misfits)?,
             Err(error) if is_about_the_row(error.kind()) => self.one_by_one(begun)?,
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                self.unwritten += self.progress.passed - begun.passed;
+                return Err(error.into());
+            }
         }
         Ok(!is_last)
     }

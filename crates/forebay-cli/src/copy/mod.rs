@@ -22,7 +22,7 @@ mod writing;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 use forebay::{Config, Health, WriteBuffer};
 use forebay_bench::Stop;
 
-use self::copying::{Copied, Copying};
+use self::copying::{Copied, Copying, Shown};
 use self::plan::Plan;
 use self::source::Source;
 use self::summary::Summary;
@@ -82,7 +82,7 @@ pub fn run(args: &Copy, screen: &Screen) -> Result<Exit> {
         began: Instant::now(),
         buffer: copying.buffer.clone(),
         of: copying.plans.iter().map(|plan| plan.rows).sum(),
-        read: Arc::clone(&copying.read),
+        shown: Arc::clone(&copying.shown),
         screen: screen.clone(),
         signalled,
     };
@@ -101,12 +101,15 @@ pub fn run(args: &Copy, screen: &Screen) -> Result<Exit> {
 
 /// Opens both sides and looks at all tables.
 fn ready(args: &Copy, screen: &Screen, stop: &Stop) -> Result<(Copying, String)> {
+    let example = "forebay copy app.db postgres://user@host/database --table topics";
+    // A URL is not repeated: it may hold a password.
+    if args.from.to_string_lossy().contains("://") {
+        let message = "what is copied is a SQLite file, and the first argument is a URL";
+        return Err(Failure::of_arguments(message).hint(example));
+    }
     if !server::is_url(&args.into) {
-        return Err(Failure::of_arguments(format!(
-            "{} is not the URL of a PostgreSQL database",
-            args.into.display()
-        ))
-        .hint("the database that is copied comes first: forebay copy app.db postgres://user@host/database --table …"));
+        let message = "the second argument is not the URL of a PostgreSQL database";
+        return Err(Failure::of_arguments(message).hint(example));
     }
     let server = Server::of(&args.into);
     let usual = Config { max_row_bytes: ROW_BYTES, ..Config::default() };
@@ -133,8 +136,8 @@ fn ready(args: &Copy, screen: &Screen, stop: &Stop) -> Result<(Copying, String)>
     let plans = plans.collect::<Result<Vec<_>>>()?;
     let buffer = server.buffer(config, true)?;
     let (screen, stop) = (screen.clone(), stop.clone());
-    let (verify, read) = (args.verify, Arc::new(AtomicU64::new(0)));
-    let copying = Copying { source, target, buffer, plans, rejects, verify, screen, stop, read };
+    let (verify, shown) = (args.verify, Arc::default());
+    let copying = Copying { source, target, buffer, plans, rejects, verify, screen, stop, shown };
     Ok((copying, server.name))
 }
 
@@ -144,7 +147,7 @@ struct Running {
     buffer: WriteBuffer,
     /// Rows of all tables.
     of: u64,
-    read: Arc<AtomicU64>,
+    shown: Arc<Shown>,
     screen: Screen,
     signalled: Signalled,
 }
@@ -166,10 +169,11 @@ impl Running {
                 // The other end is held by the thread that watches for signals.
                 Err(_) => {}
             }
-            let (stats, read) = (self.buffer.stats(), self.read.load(Ordering::Relaxed));
+            let (stats, read) = (self.buffer.stats(), self.shown.read.load(Ordering::Relaxed));
             let rate = stats.committed as f64 / self.began.elapsed().as_secs_f64();
             let rows = format!("{} rows/s", grouped(rate as u64));
             let message = match waiting.look(&stats, &self.buffer.health()) {
+                _ if self.shown.is_comparing.load(Ordering::Relaxed) => "comparing".to_owned(),
                 Some(what) => format!("{what}; {rows}"),
                 None => rows,
             };

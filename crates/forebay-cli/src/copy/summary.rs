@@ -95,9 +95,9 @@ impl fmt::Display for Done {
         let passed = self.resumed_after + self.passed;
         if self.is_whole {
             let rows = passed - self.rejected.min(passed);
-            write!(f, "{} copied", count_grouped(rows))?;
+            write!(f, "{} copied", counted(rows))?;
         } else {
-            write!(f, "{} of {}", grouped(passed), count_grouped(self.source_rows))?;
+            write!(f, "{} of {}", grouped(passed), counted(self.source_rows))?;
         }
         if self.resumed_after > 0 {
             write!(f, ", {} of them before", grouped(self.resumed_after))?;
@@ -113,6 +113,6 @@ impl fmt::Display for Done {
 }
 
 /// `1 row`, `2,000 rows`.
-fn count_grouped(rows: u64) -> String {
+pub(super) fn counted(rows: u64) -> String {
     if rows == 1 { count(rows, "row") } else { format!("{} rows", grouped(rows)) }
 }

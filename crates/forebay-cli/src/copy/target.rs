@@ -4,6 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use forebay_bench::Stop;
+use forebay_postgres::tokio_postgres::error::SqlState;
 use forebay_postgres::tokio_postgres::types::FromSql;
 use forebay_postgres::tokio_postgres::{self, Client, Row};
 use futures::TryStreamExt;
@@ -75,7 +76,13 @@ impl Target {
             None => std::error::Error::source(error)
                 .map_or_else(|| error.to_string(), ToString::to_string),
         };
-        Failure::new(format!("cannot {what} in {name}: {why}"))
+        let failure = Failure::new(format!("cannot {what} in {name}: {why}"));
+        match error.code() {
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                failure.hint("have the owner GRANT that to this user, or copy as the owner")
+            }
+            _ => failure,
+        }
     }
 
     /// Makes the table of how far copies have come, if it is not there.

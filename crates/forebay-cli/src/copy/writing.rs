@@ -47,6 +47,8 @@ pub(super) struct Writing<'e> {
     pub(super) progress: Progress,
     /// Rows that were sent and refused: no part of the table, however it is read.
     pub(super) refused: Sum,
+    /// Rows that were passed and not written, because a stop came.
+    pub(super) unwritten: u64,
     /// A stop came while rows were on their way.
     is_stopped: bool,
 }
@@ -116,6 +118,7 @@ impl<'e> Writing<'e> {
             undecided: VecDeque::new(),
             progress,
             refused: Sum::default(),
+            unwritten: 0,
             is_stopped: false,
         })
     }
@@ -174,7 +177,10 @@ impl<'e> Writing<'e> {
                     Err(error) if is_about_the_row(error.kind()) => {
                         self.reject(number, &place, &format_args!("{error:#}"), true)?;
                     }
-                    Err(error) => return Err(error.into()),
+                    Err(error) => {
+                        self.unwritten += 1;
+                        return Err(error.into());
+                    }
                 },
             }
         }
@@ -214,12 +220,14 @@ impl<'e> Writing<'e> {
             && let Some(decided) = first.receipt.decided()
         {
             let row = self.undecided.pop_front().and_then(|first| first.row);
-            match (decided, row) {
+            match (decided, &row) {
                 (Ok(()), _) => {}
                 (Err(error), Some((number, place))) if error.kind() == ErrorKind::Rejected => {
-                    self.reject(number, &place, &format_args!("{error:#}"), true)?;
+                    self.reject(*number, place, &format_args!("{error:#}"), true)?;
                 }
-                (Err(error), _) if self.is_stopped && error.kind() == ErrorKind::Unwritten => {}
+                (Err(error), _) if self.is_stopped && error.kind() == ErrorKind::Unwritten => {
+                    self.unwritten += u64::from(row.is_some());
+                }
                 (Err(error), _) => return Err(error.into()),
             }
         }

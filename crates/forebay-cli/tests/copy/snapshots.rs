@@ -115,7 +115,8 @@ fn wrong_arguments_are_told_with_what_is_right() {
         .run("forebay copy app.db [url] --table topics --all-tables")
         .run("forebay copy app.db other.db --table topics")
         .run("forebay copy [url] app.db --table topics")
-        .run("forebay copy app.db mysql://me@localhost/app --table topics")
+        .run("forebay copy app.db mysql://me:secret@localhost/app --table topics")
+        .run("forebay copy postgres://me:secret@localhost/app [url] --table topics")
         .run("forebay copy app.db [url] --table topics --verify all")
         .run("forebay copy app.db [url] --table topics --batch-size 0");
     said.of.folder.write("sqlite.toml", "max_wal_bytes = 1048576\n");
@@ -145,12 +146,6 @@ fn what_cannot_be_copied_is_told_with_what_to_do() {
     said.run("forebay copy app.db [url] --table log --from-start");
     said.of.to.run("UPDATE _forebay_copy SET source = '/elsewhere/app.db'");
     said.run("forebay copy app.db [url] --table topics");
-    said.of
-        .folder
-        .connection()
-        .execute_batch("DELETE FROM log; INSERT INTO log VALUES ('a', 'b'), ('c', 'd')")
-        .unwrap();
-    said.of.to.run("UPDATE _forebay_copy SET source = replace(source, '/elsewhere/app.db', 'x')");
     assert_snapshot!("refusals", said.text);
 }
 

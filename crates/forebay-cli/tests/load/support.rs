@@ -188,6 +188,15 @@ impl Running {
         }
     }
 
+    /// Fails when it has ended.
+    #[track_caller]
+    pub(crate) fn still_runs(&mut self) {
+        if self.child.try_wait().unwrap().is_some() {
+            self.errors.read_to_string(&mut self.told).unwrap();
+            panic!("it has ended: {}", self.told);
+        }
+    }
+
     /// Sends it a signal: `INT` or `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let script = format!("kill -{name} {}", self.child.id());
