@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use postgres::{Client, NoTls};
-use support::{Cluster, Fate, Postgres, Proxy};
+use support::{Cluster, Database, Fate, Postgres, Proxy};
 
 /// Longer than anything takes here that does not hang.
 const LONG: Duration = Duration::from_secs(30);

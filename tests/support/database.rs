@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use forebay::{Builder, Config, Value, WriteBuffer};
+use forebay::{Builder, Config, Error, Value, WriteBuffer};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params};
 
@@ -104,11 +104,21 @@ impl Database for Scratch {
     fn session(&self) -> Connection {
         let session = self.connection();
         session.busy_timeout(Duration::from_secs(30)).expect("a timeout");
+        // What it writes need not survive the test.
+        session.pragma_update(None, "synchronous", "OFF").expect("a setting");
         session
     }
 
     fn rows(&self, sql: &str) -> Vec<Vec<Value>> {
         rows(&self.connection(), sql)
+    }
+
+    fn is_waiting(&self, buffer: &WriteBuffer) -> bool {
+        buffer.stats().busy_time > Duration::ZERO
+    }
+
+    fn code(error: &Error) -> String {
+        error.code().expect("an error of SQLite's has a code").to_string()
     }
 }
 
@@ -117,8 +127,19 @@ impl Session for Connection {
         self.execute_batch(sql).expect(sql);
     }
 
-    fn takes(&mut self, sql: &str) -> bool {
-        self.execute(sql, ()).is_ok()
+    fn unit(&mut self, statements: &[String]) -> Option<Vec<u64>> {
+        let run = |sql: &String| self.execute(sql, ()).map(|rows| rows as u64).ok();
+        if let [statement] = statements {
+            return run(statement).map(|rows| vec![rows]);
+        }
+        self.execute_batch("BEGIN").expect("a transaction");
+        let changed = statements.iter().map(run).collect::<Option<_>>();
+        // What refused it may have ended the transaction.
+        if !self.is_autocommit() {
+            let end = if changed.is_some() { "COMMIT" } else { "ROLLBACK" };
+            self.execute_batch(end).expect("nothing is deferred");
+        }
+        changed
     }
 
     fn lock(&mut self, _: &str) {

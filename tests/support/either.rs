@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use forebay::{Builder, Config, Value, WriteBuffer};
+use forebay::{Builder, Config, Error, Value, WriteBuffer};
 
 /// Which database a test meets, for what they word or number differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,24 @@ pub trait Database: Sized {
     ///
     /// When it fails.
     fn rows(&self, sql: &str) -> Vec<Vec<Value>>;
+
+    /// Whether the buffer's own session waits for a lock.
+    fn is_waiting(&self, buffer: &WriteBuffer) -> bool;
+
+    /// Of two things that of this database.
+    fn either<T>(sqlite: T, postgres: T) -> T {
+        match Self::KIND {
+            Kind::Sqlite => sqlite,
+            Kind::Postgres => postgres,
+        }
+    }
+
+    /// The number that the database gives an error.
+    ///
+    /// # Panics
+    ///
+    /// When it is none of the database's.
+    fn code(error: &Error) -> String;
 
     /// A buffer in front of it whose batches linger for an hour, so that nothing but the test makes them due.
     ///
@@ -98,8 +116,9 @@ pub trait Session: Send {
     /// When one of them fails.
     fn run(&mut self, sql: &str);
 
-    /// Runs one statement; whether the database took it.
-    fn takes(&mut self, sql: &str) -> bool;
+    /// Runs statements in a transaction of their own: how many rows each has changed, or `None` when the database refused
+    /// one, and with it all.
+    fn unit(&mut self, statements: &[String]) -> Option<Vec<u64>>;
 
     /// Begins a transaction that nobody can write to these tables beside.
     ///
@@ -170,6 +189,10 @@ macro_rules! on_both_sinks {
     ($($promise:ident),* $(,)?) => {
         mod sqlite {
             $(#[test] fn $promise() { super::$promise::<$crate::Scratch>() })*
+        }
+
+        mod postgres {
+            $(#[test] fn $promise() { super::$promise::<$crate::Postgres>() })*
         }
     };
 }

@@ -1,7 +1,6 @@
 //! One batch, one transaction.
 
 use std::future::Future;
-use std::ops::Range;
 use std::pin::Pin;
 
 use forebay::{Applied, Batch, Entry, Error, Signals};
@@ -12,8 +11,11 @@ use crate::driver::{pipelined, within};
 use crate::fault::{Failure, Fault, Stage, Trouble, Verdict, judge};
 use crate::isolate::{self, Checks};
 use crate::options::PostgresOptions;
-use crate::run::{Call, NoCalls, Repeats, calls};
+use crate::run::{Call, Repeats, calls};
 use crate::session::Session;
+
+/// What the server says when `lock_timeout` is over.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
 
 /// What a batch is written with.
 pub(crate) struct Work<'w> {
@@ -51,6 +53,9 @@ type Reply<'c> = Pin<Box<dyn Future<Output = Answer> + Send + 'c>>;
 
 /// Writes a batch: all at once first, then, after any refusal, with savepoints.
 pub(crate) async fn write(work: &mut Work<'_>, batch: &Batch<'_>) -> Result<Applied, Ended> {
+    if let Some(applied) = Bookkeeping::found_out(work, batch).await? {
+        return Ok(applied);
+    }
     let fault = match write_all(work, batch).await {
         Ok(applied) => return Ok(applied),
         Err(fault) => fault,
@@ -72,7 +77,7 @@ pub(crate) async fn write(work: &mut Work<'_>, batch: &Batch<'_>) -> Result<Appl
 
 /// The whole batch in one transaction, with nothing that only a refused row needs.
 async fn write_all(work: &mut Work<'_>, batch: &Batch<'_>) -> Result<Applied, Fault> {
-    let calls = work.calls(batch, 0..batch.len(), Repeats::KeepNewest).await?;
+    let calls = calls(work, batch, 0..batch.len(), Repeats::KeepNewest).await?;
     let entry = Bookkeeping::entry(work, batch).await?;
     let (entered, unchanged) = work.send_all(batch, entry, calls).await?;
     if !entered {
@@ -80,6 +85,18 @@ async fn write_all(work: &mut Work<'_>, batch: &Batch<'_>) -> Result<Applied, Fa
     }
     work.books.entered();
     work.commit(batch, Applied { unchanged, transactions: 1, ..Applied::default() }).await
+}
+
+/// Waits for an answer, as long as an answer may take.
+pub(crate) async fn answer<T, E: Into<Trouble>>(
+    options: &PostgresOptions,
+    signals: &Signals,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, Trouble> {
+    match within(options.reply_timeout, signals, call).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(given_up) => Err(Trouble::GivenUp(given_up)),
+    }
 }
 
 /// Begins a transaction with the batch's entry. `Some` when it was committed before: then the transaction is over, and this is the
@@ -116,6 +133,10 @@ async fn enter(client: &Client, statement: &Statement, entry: &Entry<'_>) -> Ans
 impl Work<'_> {
     /// Notes what an error means for the session, and tells what it means for the batch.
     pub(crate) fn judge_at(&mut self, trouble: &Trouble, stage: Stage, table: &str) -> Fault {
+        if trouble.sqlstate() == LOCK_NOT_AVAILABLE {
+            self.signals.count_wait();
+            self.signals.add_wait_time(self.options.lock_timeout);
+        }
         if trouble.is_given_up() {
             self.over = Some(Over::GivenUp);
         } else if trouble.ends_session() {
@@ -129,33 +150,17 @@ impl Work<'_> {
     }
 
     /// Waits for an answer, as long as an answer may take.
-    pub(crate) async fn answer<T>(
+    pub(crate) async fn answer<T, E: Into<Trouble>>(
         &self,
-        call: impl Future<Output = Result<T, tokio_postgres::Error>>,
+        call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, Trouble> {
-        match within(self.options.reply_timeout, self.signals, call).await {
-            Ok(answer) => answer.map_err(Trouble::Server),
-            Err(given_up) => Err(Trouble::GivenUp(given_up)),
-        }
+        answer(self.options, self.signals, call).await
     }
 
     /// A statement that no row can make fail.
     pub(crate) async fn control(&mut self, sql: &str, table: &str) -> Result<(), Failure> {
         let answer = self.answer(self.session.client().batch_execute(sql)).await;
         answer.map_err(|trouble| self.judge(&trouble, table).into())
-    }
-
-    /// What is to be sent for rows of a batch.
-    pub(crate) async fn calls(
-        &mut self,
-        batch: &Batch<'_>,
-        rows: Range<usize>,
-        repeats: Repeats,
-    ) -> Result<Vec<Call>, Fault> {
-        calls(self.session, batch, rows, repeats).await.map_err(|none| match none {
-            NoCalls::Asked(trouble, table) => self.judge(&trouble, &table),
-            NoCalls::Fault(fault) => fault,
-        })
     }
 
     /// Sends all calls at once, in the transaction at hand. How many of their rows changed nothing.

@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use forebay::{Applied, Batch, Books, DeadLetter, Entry, Error, ErrorKind, Rejection, SinkError};
 use tokio_postgres::{Client, Statement};
 
-use crate::apply::Work;
+use crate::apply::{Work, answer};
 use crate::fault::{Failure, Fault, Verdict};
 
 /// The SQL that makes the tables in which a sink keeps its books; it may be run again. Whoever writes rows needs SELECT, INSERT, UPDATE and
@@ -98,17 +98,16 @@ impl Bookkeeping {
         let Some(entry) = batch.entry() else { return Ok(None) };
         if entry.spool == work.books.name && !work.books.is_entered {
             let client = work.session.client();
-            let entered = match client.execute(SWEEP, &[]).await {
-                Ok(_) => open(client, entry.spool, entry.start).await,
-                Err(error) => Err(error),
+            let enter = async {
+                client.execute(SWEEP, &[]).await?;
+                open(client, entry.spool, entry.start).await
             };
-            entered.map_err(|error| unentered(work.judge(&error.into(), BOOKS)))?;
+            let entered = work.answer(enter).await;
+            entered.map_err(|trouble| unentered(work.judge(&trouble, BOOKS)))?;
             work.books.is_entered = true;
         }
-        match work.session.books(ENTER).await {
-            Ok(statement) => Ok(Some(statement)),
-            Err(trouble) => Err(unentered(work.judge(&trouble, BOOKS))),
-        }
+        let prepared = answer(work.options, work.signals, work.session.books(ENTER)).await;
+        prepared.map(Some).map_err(|trouble| unentered(work.judge(&trouble, BOOKS)))
     }
 
     /// The entry of a batch is made in the transaction at hand.
@@ -116,11 +115,33 @@ impl Bookkeeping {
         self.pending = None;
     }
 
+    /// What became of a batch in doubt, if the books say already that it was committed. If not, the server may be about it still,
+    /// for which the entry of the next attempt waits.
+    pub(crate) async fn found_out(
+        work: &mut Work<'_>,
+        batch: &Batch<'_>,
+    ) -> Result<Option<Applied>, Failure> {
+        let Some(entry) = batch.entry().filter(|_| work.books.pending.is_some()) else {
+            return Ok(None);
+        };
+        match Self::applied(work, &entry).await {
+            Ok(Some(applied)) if applied == entry.end => {
+                Ok(Some(Self::settle(work, &entry).await?))
+            }
+            Ok(_) => Ok(None),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    async fn applied(work: &mut Work<'_>, entry: &Entry<'_>) -> Result<Option<u64>, Fault> {
+        let row = work.answer(work.session.client().query_opt(LOOK, &[&entry.spool])).await;
+        let row = row.map_err(|trouble| unentered(work.judge(&trouble, BOOKS)))?;
+        Ok(row.map(|row| row.get::<_, i64>(0).cast_unsigned()))
+    }
+
     /// The entry could not be made: the books do not stand at the batch's start. The answer, when it was committed before.
     pub(crate) async fn settle(work: &mut Work<'_>, entry: &Entry<'_>) -> Result<Applied, Fault> {
-        let row = work.session.client().query_opt(LOOK, &[&entry.spool]).await;
-        let row = row.map_err(|error| unentered(work.judge(&error.into(), BOOKS)))?;
-        let applied = row.map(|row| row.get::<_, i64>(0).cast_unsigned());
+        let applied = Self::applied(work, entry).await?;
         let own = entry.spool == work.books.name;
         let pending = work.books.pending.take();
         let is_this = pending
@@ -169,12 +190,11 @@ impl Bookkeeping {
         for (seq, letter) in batch.letters(rejected) {
             let letter =
                 letter.to_json(time).map_err(|error| Failure::new(Verdict::Down, error))?;
+            let (client, seq) = (work.session.client(), seq.cast_signed());
             let kept = work
-                .session
-                .client()
-                .execute(KEEP, &[&entry.spool, &seq.cast_signed(), &letter])
+                .answer(async { client.execute(KEEP, &[&entry.spool, &seq, &letter]).await })
                 .await;
-            kept.map_err(|error| unentered(work.judge(&error.into(), LETTERS)))?;
+            kept.map_err(|trouble| unentered(work.judge(&trouble, LETTERS)))?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use tokio_postgres::error::DbError;
 
 use crate::apply::{Work, begin};
 use crate::books::Bookkeeping;
-use crate::fault::{Failure, Fault, Stage};
+use crate::fault::{Failure, Fault, Stage, Verdict};
 
 /// Statements that begin or end a transaction.
 const CONTROL: [&str; 9] =
@@ -85,8 +85,12 @@ async fn behind_entry(work: &mut Work<'_>, batch: &Batch<'_>, sql: &str) -> Resu
     }
     match run(work, sql).await {
         Ok(()) => Ok(Applied { transactions: 1, ..Applied::default() }),
-        Err(Fault::Row(error)) => Ok(refused(error)),
-        Err(fault) => Err(fault),
+        Err(Fault::Row(error) | Fault::Deferred(error)) => Ok(refused(error)),
+        // Where the server has said no it did not run, but the entry is made: it is not tried again.
+        Err(Fault::Batch(failure)) if work.over.is_none() => {
+            Ok(refused(failed(sql, "the server cannot run it now").because(failure.error)))
+        }
+        Err(Fault::Batch(failure)) => Err(Failure::new(Verdict::Unknown, failure.error).into()),
     }
 }
 
@@ -96,9 +100,16 @@ async fn run(work: &mut Work<'_>, sql: &str) -> Result<(), Fault> {
     let answer = work
         .answer(async {
             let statement = client.prepare(sql).await?;
-            client.execute(&statement, &[]).await
+            match statement.params().len() {
+                0 => client.execute(&statement, &[]).await.map(Some),
+                _ => Ok(None),
+            }
         })
         .await;
+    if matches!(answer, Ok(None)) {
+        let why = "it has parameters, and there is nothing to bind to them; use statement()";
+        return Err(Fault::Row(failed(sql, why)));
+    }
     answer.map(drop).map_err(|trouble| match work.judge_at(&trouble, Stage::Execute, "execute") {
         Fault::Row(_) => {
             let what = trouble.database_error().map_or("", DbError::message).to_owned();

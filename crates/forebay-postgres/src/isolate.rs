@@ -13,7 +13,7 @@ use forebay::{Applied, Batch, Error, ErrorKind, Rejection};
 use crate::apply::{Work, begin};
 use crate::books::Bookkeeping;
 use crate::fault::{Failure, Fault, Verdict};
-use crate::run::Repeats;
+use crate::run::{Repeats, calls};
 
 type Unit = Range<usize>;
 
@@ -129,13 +129,13 @@ impl Isolation<'_, '_> {
     async fn run(&mut self, part: &[Unit], checks_all: bool) -> Result<u64, Fault> {
         let mut unchanged = 0;
         for rows in contiguous(part) {
-            let calls = self.work.calls(self.batch, rows, Repeats::WriteAll).await?;
+            let calls = calls(self.work, self.batch, rows, Repeats::WriteAll).await?;
             unchanged += self.work.send(self.batch, calls).await?;
         }
         if checks_all {
-            let checked =
-                self.work.session.client().batch_execute("SET CONSTRAINTS ALL IMMEDIATE").await;
-            checked.map_err(|error| self.work.judge(&error.into(), self.table))?;
+            let check = self.work.session.client().batch_execute("SET CONSTRAINTS ALL IMMEDIATE");
+            let checked = self.work.answer(check).await;
+            checked.map_err(|trouble| self.work.judge(&trouble, self.table))?;
             self.control("SET CONSTRAINTS ALL DEFERRED").await?;
         }
         Ok(unchanged)

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use forebay::{Batch, Error, ErrorKind, Operation, Row, ValueRef};
 use tokio_postgres::Statement;
 
+use crate::apply::{Work, answer};
 use crate::encode::{Param, arrays, scalars};
-use crate::fault::{Failure, Fault, Trouble, Verdict};
-use crate::session::{Prepared, Session};
+use crate::fault::{Failure, Fault, Verdict};
+use crate::session::Prepared;
 
 /// Whether a row may be left out because a newer one of its statement has its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,37 +31,29 @@ pub(crate) struct Call {
     pub(crate) first: usize,
 }
 
-/// Why there are no calls.
-pub(crate) enum NoCalls {
-    /// The server was asked, and this came of it.
-    Asked(Trouble, String),
-    Fault(Fault),
-}
-
 /// What has to be sent for some rows of a batch, in their order.
 pub(crate) async fn calls(
-    session: &mut Session,
+    work: &mut Work<'_>,
     batch: &Batch<'_>,
     rows: Range<usize>,
     repeats: Repeats,
-) -> Result<Vec<Call>, NoCalls> {
+) -> Result<Vec<Call>, Fault> {
     let mut calls = Vec::new();
     let mut next = rows.start;
     while next < rows.end {
         let id = batch.shape_id(next);
         let end = (next..rows.end).find(|&row| batch.shape_id(row) != id).unwrap_or(rows.end);
         let shape = batch.row(next).shape();
-        let prepared = match session.prepared(shape).await {
-            Ok(Some(prepared)) => prepared,
-            Ok(None) => return Err(NoCalls::Fault(gone(shape.target().table()))),
-            Err(trouble) => return Err(NoCalls::Asked(trouble, shape.target().table().to_owned())),
-        };
+        let table = shape.target().table();
+        let prepared = answer(work.options, work.signals, work.session.prepared(shape)).await;
+        let prepared =
+            prepared.map_err(|trouble| work.judge(&trouble, table))?.ok_or_else(|| gone(table))?;
         let made = if prepared.parameters.is_some() {
             one_by_one(batch, next..end, &prepared, &mut calls)
         } else {
             together(batch, next..end, &prepared, repeats, &mut calls)
         };
-        made.map_err(|error| NoCalls::Fault(Fault::Row(error)))?;
+        made.map_err(Fault::Row)?;
         next = end;
     }
     Ok(calls)

@@ -2,15 +2,18 @@
 
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
-use forebay::Value;
+use forebay::{Builder, Config, Error, Value, WriteBuffer};
+use forebay_postgres::PostgresOptions;
 use parking_lot::Mutex;
 use postgres::types::Type;
 use postgres::{Client, NoTls, SimpleQueryMessage, SimpleQueryRow};
 
 use super::Cluster;
+use crate::either::{Database, Kind, Session};
 
-/// A database that is dropped in the end.
+/// A database on the shared server that is dropped in the end.
 pub struct Postgres {
     cluster: &'static Cluster,
     name: String,
@@ -18,22 +21,6 @@ pub struct Postgres {
 }
 
 impl Postgres {
-    /// An empty database on the shared server, that `schema` has been run on.
-    ///
-    /// # Panics
-    ///
-    /// When there is no server, or it does not take the schema.
-    pub fn new(schema: &str) -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let (cluster, name) = (Cluster::shared(), format!("test_{}_{number}", process::id()));
-        maintain(cluster, &format!("CREATE DATABASE {name}"));
-        let client = cluster.config(&name).connect(NoTls).expect("a new database");
-        let database = Self { cluster, name, client: Mutex::new(client) };
-        database.run(schema);
-        database
-    }
-
     /// Where it is.
     pub fn url(&self) -> String {
         self.cluster.url(&self.name)
@@ -52,24 +39,50 @@ impl Postgres {
     pub fn connect(&self) -> Client {
         self.cluster.config(&self.name).connect(NoTls).expect("a second client")
     }
+}
 
-    /// Runs statements.
-    ///
-    /// # Panics
-    ///
-    /// When one of them fails.
-    pub fn run(&self, sql: &str) {
-        let sql = dialect(sql);
-        self.client.lock().batch_execute(&sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+impl Database for Postgres {
+    const KIND: Kind = Kind::Postgres;
+
+    type Session = Client;
+
+    fn new(schema: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let (cluster, name) = (Cluster::shared(), format!("test_{}_{number}", process::id()));
+        maintain(cluster, &format!("CREATE DATABASE {name}"));
+        let client = cluster.config(&name).connect(NoTls).expect("a new database");
+        let database = Self { cluster, name, client: Mutex::new(client) };
+        database.run(schema);
+        database
     }
 
-    /// What a query gives.
-    ///
-    /// # Panics
-    ///
-    /// When it fails.
-    pub fn rows(&self, sql: &str) -> Vec<Vec<Value>> {
+    fn builder(&self, config: Config, patience: Duration) -> Builder {
+        let options = PostgresOptions { lock_timeout: patience, ..PostgresOptions::default() };
+        let sink = options.connect(&self.url()).expect("a sink");
+        WriteBuffer::builder_with_sink(sink).config(config)
+    }
+
+    fn session(&self) -> Client {
+        self.connect()
+    }
+
+    fn rows(&self, sql: &str) -> Vec<Vec<Value>> {
         rows(&mut self.client.lock(), sql)
+    }
+
+    fn run(&self, sql: &str) {
+        self.client.lock().run(sql);
+    }
+
+    fn is_waiting(&self, _: &WriteBuffer) -> bool {
+        let waits = "SELECT 1 FROM pg_locks JOIN pg_database ON database = pg_database.oid \
+                     WHERE datname = current_database() AND NOT granted";
+        !self.rows(waits).is_empty()
+    }
+
+    fn code(error: &Error) -> String {
+        error.sqlstate().expect("an error of PostgreSQL's has a SQLSTATE").to_owned()
     }
 }
 
@@ -128,26 +141,4 @@ fn bytes(text: &str) -> Vec<u8> {
     let digits = text.strip_prefix("\\x").expect("bytea_output is hex");
     let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("two digits");
     (0..digits.len()).step_by(2).map(byte).collect()
-}
-
-/// SQL that was written for SQLite, with the names that PostgreSQL has for its types.
-pub(crate) fn dialect(sql: &str) -> String {
-    let mut translated = String::with_capacity(sql.len());
-    let is_of_word = |c: char| c.is_alphanumeric() || c == '_';
-    let mut rest = sql;
-    while !rest.is_empty() {
-        let end = rest.find(|c| !is_of_word(c)).unwrap_or(rest.len());
-        let (word, after) = rest.split_at(end);
-        translated.push_str(match word {
-            "INTEGER" => "BIGINT",
-            "REAL" => "DOUBLE PRECISION",
-            "BLOB" => "BYTEA",
-            "STRICT" => "",
-            other => other,
-        });
-        let next = after.find(is_of_word).unwrap_or(after.len());
-        translated.push_str(&after[..next]);
-        rest = &after[next..];
-    }
-    translated
 }

@@ -4,6 +4,7 @@ mod cluster;
 mod database;
 mod programs;
 mod proxy;
+mod session;
 mod wire;
 
 pub use cluster::Cluster;
@@ -11,4 +12,4 @@ pub use database::Postgres;
 pub use proxy::{Fate, Proxy};
 
 /// What every database has from the beginning.
-const IN_EVERY_DATABASE: &str = "";
+const IN_EVERY_DATABASE: &str = forebay_postgres::BOOKS_SQL;
