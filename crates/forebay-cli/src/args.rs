@@ -28,8 +28,8 @@ pub struct Cli {
 pub enum Command {
     /// Load a file of records into a table
     ///
-    /// The rows go to a SQLite database in few, large transactions. Other processes may write to it meanwhile:
-    /// their lock is only a delay. A record that does not fit is rejected with its line number and the reason; all
+    /// The rows go to a database, SQLite or PostgreSQL, in few, large transactions. Other processes may write to it
+    /// meanwhile: their locks are only a delay. A record that does not fit is rejected with its line number and the reason; all
     /// others are committed.
     Load(Box<Load>),
     /// Move tables of a SQLite database over to PostgreSQL
@@ -96,8 +96,8 @@ pub struct Load {
     #[arg(value_name = "FILE|-")]
     pub input: PathBuf,
 
-    /// The SQLite database; it is put into WAL mode and stays in it
-    #[arg(long, value_name = "DATABASE")]
+    /// The database: a SQLite file, which is put into WAL mode and stays in it, or postgres://USER@HOST/DATABASE
+    #[arg(long, value_name = "DATABASE|URL")]
     pub into: PathBuf,
 
     /// The table that the records go to
@@ -214,6 +214,10 @@ Examples:
     program | forebay load - --format ndjson --into app.db --table events \\
         --create --json
 
+  Into PostgreSQL:
+    forebay load topics.csv --into postgres://app@db.example/app \\
+        --table topics --create --upsert id
+
 Values:
   csv, tsv  The first line names the columns, unless --columns does. Types follow
             the table's columns: in one of INTEGER or REAL type an empty field is
@@ -230,6 +234,17 @@ Values:
   all       Text is UTF-8 without NUL characters. Blank lines are skipped. Names
             of columns are compared without regard to case. A row has at most
             max_row_bytes, which is 1 MiB (--config).
+
+PostgreSQL:
+  --table may name a schema, as in app.topics. An empty field is NULL in every
+  column that is not of a text type. What a date, a boolean, a numeric, a uuid or
+  JSON is, PostgreSQL says, and what it cannot read is rejected. --create makes
+  columns of bigint, double precision or text, whose names are in lower case, and
+  the tables of the books, which `forebay books` makes otherwise. Of the settings
+  (--config) busy_timeout is how long a lock is waited for, and max_wal_bytes,
+  max_cache_bytes and max_readers are refused: they are of SQLite. The password is
+  taken from the URL, else from PGPASSWORD, else from ~/.pgpass (or the file that
+  PGPASSFILE names). It is never shown.
 
 Rejected lines:
   The first ten are told on standard error. --rejects keeps all of them as they

@@ -1,5 +1,6 @@
 //! A PostgreSQL database named by a URL: what messages call it, and where its password comes from.
 
+use std::collections::HashMap;
 use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,16 +10,24 @@ use std::time::Duration;
 
 use forebay::{ErrorKind, WriteBuffer};
 use forebay_postgres::tokio_postgres::config::Host;
-use forebay_postgres::tokio_postgres::{self, Client};
+use forebay_postgres::tokio_postgres::{self, Client, Row};
 use forebay_postgres::{PostgresOptions, PostgresSink};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::failure::{Failure, Result};
+use crate::load::columns::Takes;
+use crate::sql::quoted;
 
 /// How long an answer may take beside waiting for locks.
 const ANSWERS: Duration = Duration::from_secs(30);
 
 /// What a URL of PostgreSQL's begins with.
 const SCHEMES: [&str; 2] = ["postgres://", "postgresql://"];
+
+/// The columns of a table, with the category and the name of their types.
+const TYPES: &str = "SELECT a.attname::text, t.typcategory::text, t.typname::text FROM pg_catalog.pg_attribute a \
+     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+     WHERE a.attrelid = coalesce(to_regclass($1), to_regclass($2)) AND a.attnum > 0 AND NOT a.attisdropped";
 
 /// A database in a server. It has no `Debug`, because it may hold a password.
 #[derive(Clone)]
@@ -56,6 +65,28 @@ impl Server {
         PostgresOptions::default().client(&self.url).await.map_err(failed)
     }
 
+    /// What the columns of a table take that are of a type with other rules than numbers have. Blocks for the answer.
+    pub(crate) fn takes(&self, table: &str) -> Result<HashMap<String, Takes>> {
+        let runtime = runtime()?;
+        let (schema, name) = table.split_once('.').unwrap_or(("", table));
+        // A name without a schema may have a dot, too.
+        let (whole, parts) = (quoted(table), format!("{}.{}", quoted(schema), quoted(name)));
+        let parts = Some(parts).filter(|_| !schema.is_empty());
+        runtime.block_on(async {
+            let answer = self.client().await?.query(TYPES, &[&whole, &parts]).await;
+            let rows = answer.map_err(|error| {
+                Failure::new(format!("cannot look at the table {table} in {}: {error}", self.name))
+            })?;
+            let takes = |row: &Row| match (row.get::<_, &str>(1), row.get::<_, &str>(2)) {
+                (_, "json" | "jsonb") => Some(Takes::Json),
+                ("N", _) => None,
+                ("S", _) => Some(Takes::Text),
+                _ => Some(Takes::Read),
+            };
+            Ok(rows.iter().filter_map(|row| Some((row.get(0), takes(row)?))).collect())
+        })
+    }
+
     /// Makes the tables of the books, where they are missing.
     pub(crate) fn create_books(&self) -> Result<()> {
         PostgresSink::create_books(&self.url).map_err(failed)
@@ -76,6 +107,12 @@ impl Server {
         }
         Ok(WriteBuffer::with_sink(sink.map_err(failed)?, config)?)
     }
+}
+
+/// A runtime for one connection.
+pub(crate) fn runtime() -> Result<Runtime> {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(format!("cannot start a runtime: {error}")))
 }
 
 fn failed(error: forebay::Error) -> Failure {

@@ -8,14 +8,14 @@ use forebay_postgres::tokio_postgres::error::SqlState;
 use forebay_postgres::tokio_postgres::types::FromSql;
 use forebay_postgres::tokio_postgres::{self, Client, Row};
 use futures::TryStreamExt;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use super::destination::Destination;
 use super::kind::Kind;
 use super::progress::{self, Progress};
 use super::value::{RowHash, Sum, Value};
 use crate::failure::{Failure, Result};
-use crate::server::Server;
+use crate::server::{self, Server};
 use crate::sql::{named, quoted};
 
 /// How soon a stop is noticed.
@@ -43,8 +43,7 @@ pub(super) struct Target {
 impl Target {
     /// Connects.
     pub(super) fn connect(server: &Server, stop: &Stop) -> Result<Self> {
-        let failed = |error| Failure::new(format!("cannot start a runtime: {error}"));
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let runtime = server::runtime()?;
         let client = runtime.block_on(server.client())?;
         Ok(Self { runtime, client, name: server.name.clone(), stop: stop.clone() })
     }

@@ -79,7 +79,10 @@ impl Job {
             None => WriteBuffer::builder(&args.into).config(config).open()?,
         };
         let info = look_at_table(args, &buffer, plan.as_ref(), screen)?;
-        let columns = Columns::new(&info, args.upsert.as_deref().unwrap_or_default());
+        let mut columns = Columns::new(&info, args.upsert.as_deref().unwrap_or_default());
+        if let Some(server) = &server {
+            columns.take(&server.takes(info.name())?);
+        }
         let sample = plan.map_or_else(Vec::new, Plan::into_sample);
         let mut records = input.records(Cursor::new(sample).chain(feed), max_record_bytes);
         let header = Header::read(args, &input, &mut records)?;

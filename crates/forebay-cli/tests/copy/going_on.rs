@@ -2,6 +2,8 @@
 
 use forebay::Value::Integer;
 
+use ::support::Database;
+
 use super::{Move, series, text};
 use crate::support::Running;
 
@@ -31,12 +33,19 @@ impl Move {
     /// Starts a copy and blocks until it waits at the row, with others committed before it.
     fn start_and_wait(&self) -> Running {
         let mut running = self.folder.start(&self.line("--table t --json"));
-        let waits = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
-        while self.rows(waits).is_empty() {
+        while self.waiting() == 0 {
             running.still_runs();
             std::thread::yield_now();
         }
         running
+    }
+
+    /// Sessions that wait at the row.
+    fn waiting(&self) -> i64 {
+        self.count(
+            "pg_locks JOIN pg_database d ON d.oid = database AND datname = current_database()
+             WHERE locktype = 'advisory' AND NOT granted",
+        )
     }
 
     /// What is committed, and how far the copy has come by its own account.
@@ -80,8 +89,7 @@ fn a_group_of_a_killed_copy_that_arrives_late_is_not_there_twice() {
     running.finish();
     // The killed one's session has its transaction open, and waits; the next comes to the same row and waits behind it.
     let mut second = of.folder.start(&of.line("--table t --json"));
-    let waits = "SELECT count(*) > 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
-    while of.rows(waits) != [[Integer(1)]] {
+    while of.waiting() < 2 {
         second.still_runs();
         std::thread::yield_now();
     }

@@ -10,7 +10,7 @@ mod rejects;
 mod snapshots;
 mod whole;
 
-use ::support::Postgres;
+use ::support::{Database, Postgres};
 use forebay::Value;
 use support::{Folder, Ran};
 

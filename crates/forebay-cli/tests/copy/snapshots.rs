@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use insta::assert_snapshot;
 
+use ::support::Database;
+
 use super::{Folder, Move, Ran};
 
 const TABLES: &str =

@@ -2,6 +2,8 @@
 
 use forebay::Value::{self, Blob, Integer, Null, Real};
 
+use ::support::Database;
+
 use super::{Move, series, text};
 
 /// The columns of a table with their types, and whether they take NULL.
