@@ -170,10 +170,11 @@ impl Login {
         format!("postgres://{user}{host}{port}/{database}")
     }
 
+    /// The password that is in a file.
     fn password(&self) -> Option<String> {
-        if let Some(password) = env::var("PGPASSWORD").ok().filter(|password| !password.is_empty())
-        {
-            return Some(password);
+        if env::var_os("PGPASSWORD").is_some() {
+            // Whoever connects takes it.
+            return None;
         }
         let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".pgpass"));
         let path = env::var_os("PGPASSFILE").map(PathBuf::from).or_else(home)?;

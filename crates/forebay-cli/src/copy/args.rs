@@ -131,6 +131,11 @@ Signals:
   Ctrl-C and SIGTERM end the copy in good order: rows on their way are committed.
   A second one stops it at once. Either way the same command goes on.
 
+Waiting:
+  While PostgreSQL cannot be reached, does not let rows be written or holds a
+  lock, the copy waits and says so; retry.give_up in the settings (--config) ends
+  that.
+
 Exit codes:
   0         all rows are copied, and what was compared is equal
   1         some rows were rejected, now or in an earlier run; the rest is equal

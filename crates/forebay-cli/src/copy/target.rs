@@ -1,6 +1,7 @@
 //! The PostgreSQL database that tables are copied to, as it is read and prepared; rows are written by the buffer.
 
-use std::future::Future;
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::Duration;
 
 use forebay_bench::Stop;
@@ -35,8 +36,9 @@ pub(super) struct Found {
 /// A connection for everything that is not writing rows.
 pub(super) struct Target {
     runtime: Runtime,
-    client: Client,
-    name: String,
+    server: Server,
+    /// Made again when the server has ended it: a copy takes longer than most servers keep their promises.
+    client: RefCell<Arc<Client>>,
     stop: Stop,
 }
 
@@ -45,30 +47,48 @@ impl Target {
     pub(super) fn connect(server: &Server, stop: &Stop) -> Result<Self> {
         let runtime = server::runtime()?;
         let client = runtime.block_on(server.client())?;
-        Ok(Self { runtime, client, name: server.name.clone(), stop: stop.clone() })
+        let (server, client) = (server.clone(), RefCell::new(Arc::new(client)));
+        Ok(Self { runtime, server, client, stop: stop.clone() })
     }
 
     /// Waits for an answer, until told to stop.
-    fn wait<T>(
+    fn ask<T>(
         &self,
         what: &str,
-        answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+        question: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
     ) -> Result<T> {
         let stopped = async {
             while !self.stop.is_stopped() {
                 tokio::time::sleep(LOOK).await;
             }
         };
+        let answered = async {
+            let client = self.connected().await?;
+            question(&client).await.map_err(|error| self.failed(what, &error))
+        };
         self.runtime.block_on(async {
             tokio::select! {
-                answer = answer => answer.map_err(|error| self.failed(what, &error)),
-                () = stopped => Err(Failure::new(format!("{}: stopped", self.name))),
+                answer = answered => answer,
+                () = stopped => Err(Failure::new(format!("{}: stopped", self.server.name))),
             }
         })
     }
 
+    async fn connected(&self) -> Result<Arc<Client>> {
+        // The connection's task sees what has come since the last answer.
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        let client = Arc::clone(&self.client.borrow());
+        if !client.is_closed() {
+            return Ok(client);
+        }
+        let client = Arc::new(self.server.client().await?);
+        self.client.replace(Arc::clone(&client));
+        Ok(client)
+    }
+
     fn failed(&self, what: &str, error: &tokio_postgres::Error) -> Failure {
-        let name = &self.name;
+        let name = &self.server.name;
         // The text of the database may hold a value only with its detail, which is left out.
         let why = match error.as_db_error() {
             Some(error) => error.message().to_owned(),
@@ -86,21 +106,21 @@ impl Target {
 
     /// Makes the table of how far copies have come, if it is not there.
     pub(super) fn prepare(&self) -> Result<()> {
-        let is_there =
-            self.wait("look at the tables", self.client.query_one(progress::IS_THERE, &[]))?;
+        let is_there = self.ask("look at the tables", async |client| {
+            client.query_one(progress::IS_THERE, &[]).await
+        })?;
         if is_there.get(0) {
             return Ok(());
         }
         let what = format!("make the table {}", progress::TABLE);
-        self.wait(&what, self.client.batch_execute(progress::CREATE))
+        self.ask(&what, async |client| client.batch_execute(progress::CREATE).await)
     }
 
     /// How far the copy to a table has come, if one was begun.
     pub(super) fn progress(&self, table: &str) -> Result<Option<Progress>> {
-        let row = self.wait(
-            "read how far the copy has come",
-            self.client.query_opt(progress::READ, &[&table]),
-        )?;
+        let row = self.ask("read how far the copy has come", async |client| {
+            client.query_opt(progress::READ, &[&table]).await
+        })?;
         Ok(row.map(|row| Progress {
             source: row.get(0),
             last: row.get(1),
@@ -114,7 +134,7 @@ impl Target {
         for name in [name.to_owned(), name.to_ascii_lowercase()] {
             let what = format!("look at the table {name}");
             let quoted = quoted(&name);
-            let rows = self.wait(&what, self.client.query(COLUMNS, &[&quoted]))?;
+            let rows = self.ask(&what, async |client| client.query(COLUMNS, &[&quoted]).await)?;
             if !rows.is_empty() {
                 let kind = |row: &Row| (row.get(0), Kind::of(row.get(1)));
                 return Ok(Some(Found { name, columns: rows.iter().map(kind).collect() }));
@@ -126,27 +146,31 @@ impl Target {
     /// Whether a table has no row.
     pub(super) fn is_empty(&self, table: &str) -> Result<bool> {
         let sql = format!("SELECT NOT EXISTS (SELECT 1 FROM {})", quoted(table));
-        self.wait(&format!("read the table {table}"), self.client.query_one(&sql, &[]))
-            .map(|row| row.get(0))
+        self.ask(&format!("read the table {table}"), async |client| {
+            client.query_one(&sql, &[]).await
+        })
+        .map(|row| row.get(0))
     }
 
     /// How many rows it has.
     pub(super) fn count(&self, table: &str) -> Result<u64> {
         let sql = format!("SELECT count(*) FROM {}", quoted(table));
-        let row =
-            self.wait(&format!("count the rows of {table}"), self.client.query_one(&sql, &[]))?;
+        let row = self.ask(&format!("count the rows of {table}"), async |client| {
+            client.query_one(&sql, &[]).await
+        })?;
         Ok(row.get::<_, i64>(0).unsigned_abs())
     }
 
     /// Notes that the copy to a table begins, and makes the table by this statement if there is one: both or none.
-    pub(super) fn begin(&mut self, table: &str, source: &str, create: Option<&str>) -> Result<()> {
-        let what = format!("make the table {table}");
-        self.wait(&what, self.client.batch_execute("BEGIN"))?;
-        if let Some(create) = create {
-            self.wait(&what, self.client.batch_execute(create))?;
-        }
-        self.wait(&what, self.client.execute(progress::BEGIN, &[&table, &source]))?;
-        self.wait(&what, self.client.batch_execute("COMMIT"))
+    pub(super) fn begin(&self, table: &str, source: &str, create: Option<&str>) -> Result<()> {
+        self.ask(&format!("make the table {table}"), async |client| {
+            client.batch_execute("BEGIN").await?;
+            if let Some(create) = create {
+                client.batch_execute(create).await?;
+            }
+            client.execute(progress::BEGIN, &[&table, &source]).await?;
+            client.batch_execute("COMMIT").await
+        })
     }
 
     /// What the columns that can be compared come to.
@@ -154,10 +178,10 @@ impl Target {
         let columns: Vec<_> = to.compared().into_iter().map(|at| &to.columns[at]).collect();
         let names: Vec<_> = columns.iter().map(|(name, _)| name).collect();
         let sql = format!("SELECT {} FROM {}", named(&names), quoted(&to.name));
-        self.wait(&format!("read the table {}", to.name), async {
+        self.ask(&format!("read the table {}", to.name), async |client| {
             let mut sum = Sum::default();
             let none: [&str; 0] = [];
-            let rows = self.client.query_raw(&sql, none).await?;
+            let rows = client.query_raw(&sql, none).await?;
             let mut rows = std::pin::pin!(rows);
             while let Some(row) = rows.try_next().await? {
                 let mut hash = RowHash::default();

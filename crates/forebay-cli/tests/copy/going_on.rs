@@ -2,9 +2,9 @@
 
 use forebay::Value::Integer;
 
-use ::support::Database;
+use ::support::{Cluster, Database};
 
-use super::{Move, series, text};
+use super::{Folder, Move, series, text};
 use crate::support::Running;
 
 const ROWS: i64 = 60_000;
@@ -137,6 +137,32 @@ fn a_second_signal_stops_it_at_once() {
     running.finish().exits(4);
     drop(holder);
     of.equal("--table t", 0);
+}
+
+#[test]
+fn a_server_that_is_started_again_meanwhile_is_only_a_delay() {
+    let server = Cluster::private(&[("fsync", "off")]);
+    let series = series(ROWS);
+    let folder = Folder::with(&format!(
+        "CREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT); INSERT INTO t SELECT value, 'name ' || value FROM {series};
+         CREATE TABLE u(name TEXT); INSERT INTO u SELECT name FROM t"
+    ));
+    let copy = format!("forebay copy app.db {} --table t --table u --json", server.url("postgres"));
+    let mut running = folder.start(&copy);
+    for table in ["t", "u"] {
+        running.wait_for(&format!("created table {table}"));
+        let mut client = server.config("postgres").connect(::postgres::NoTls).unwrap();
+        let some = format!("SELECT 1 FROM {table} LIMIT 1");
+        while client.query(&some, &[]).unwrap().is_empty() {
+            running.still_runs();
+        }
+        server.stop_immediate();
+        server.start();
+    }
+    let ran = running.finish().exits(0);
+    for table in ran.summary()["tables"].as_array().unwrap() {
+        assert_eq!(table["compared"]["target_rows"], ROWS, "{ran:?}");
+    }
 }
 
 #[test]

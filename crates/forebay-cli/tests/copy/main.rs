@@ -6,6 +6,7 @@
 mod support;
 
 mod going_on;
+mod passwords;
 mod rejects;
 mod snapshots;
 mod whole;
