@@ -137,21 +137,13 @@ pub struct Load {
     #[arg(long, requires = "upsert")]
     pub coalesce: bool,
 
-    /// Rows that make a batch due [default: 400]
-    #[arg(long, value_name = "ROWS")]
-    pub batch_size: Option<usize>,
-
     /// How long the first row of a batch waits for company, such as 50ms or 2s [default: 50ms]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub linger: Option<Duration>,
 
-    /// What a commit survives [default: normal]
-    #[arg(long)]
-    pub durability: Option<Durability>,
-
-    /// Settings of the write buffer, as TOML; the options above override them
-    #[arg(long, value_name = "TOML")]
-    pub config: Option<PathBuf>,
+    /// How rows are batched.
+    #[command(flatten)]
+    pub batching: Batching,
 
     /// Where rejected lines go, each below its reason; mend them and load this file
     #[arg(long, value_name = "FILE")]
@@ -160,6 +152,22 @@ pub struct Load {
     /// Print the summary as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// The options of what writes rows through a buffer.
+#[derive(Debug, Args)]
+pub struct Batching {
+    /// Rows that make a batch due [default: 400]
+    #[arg(long, value_name = "ROWS")]
+    pub batch_size: Option<usize>,
+
+    /// What a commit survives [default: normal]
+    #[arg(long)]
+    pub durability: Option<Durability>,
+
+    /// Settings of the write buffer, as TOML; the options above override them
+    #[arg(long, value_name = "TOML")]
+    pub config: Option<PathBuf>,
 }
 
 /// What a commit survives.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, ValueEnum};
 
-use crate::args::Durability;
+use crate::args::Batching;
 
 /// `forebay copy`.
 #[derive(Debug, Args)]
@@ -39,17 +39,9 @@ pub struct Copy {
     #[arg(long, value_name = "WHAT", default_value = "checksum")]
     pub verify: Verify,
 
-    /// Rows that make a batch due [default: 400; more, while rows wait]
-    #[arg(long, value_name = "ROWS")]
-    pub batch_size: Option<usize>,
-
-    /// What a commit survives [default: normal]
-    #[arg(long)]
-    pub durability: Option<Durability>,
-
-    /// Settings of the write buffer, as TOML; the options above override them
-    #[arg(long, value_name = "TOML")]
-    pub config: Option<PathBuf>,
+    /// How rows are batched.
+    #[command(flatten)]
+    pub batching: Batching,
 
     /// Where rejected rows go, as JSON lines, each below its reason
     #[arg(long, value_name = "FILE")]

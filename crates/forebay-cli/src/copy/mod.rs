@@ -49,8 +49,16 @@ use args::Copy;
 /// How often the progress is shown.
 const TICK: Duration = Duration::from_millis(200);
 
-/// The largest row that is copied unless the settings say otherwise: a row must not be left behind that SQLite took.
-const ROW_BYTES: usize = 16 * 1024 * 1024;
+/// The settings that a copy has unless the arguments say otherwise: a row must not be left behind that SQLite took, and
+/// nobody waits for the one that comes next.
+fn usual() -> Config {
+    Config {
+        max_row_bytes: 16 * 1024 * 1024,
+        max_batch_bytes: 16 * 1024 * 1024,
+        max_transaction_rows: 20_000,
+        ..Config::default()
+    }
+}
 
 /// What the main thread waits for.
 enum Event {
@@ -112,15 +120,8 @@ fn ready(args: &Copy, screen: &Screen, stop: &Stop) -> Result<(Copying, String)>
         return Err(Failure::of_arguments(message).hint(example));
     }
     let server = Server::of(&args.into);
-    let usual = Config { max_row_bytes: ROW_BYTES, ..Config::default() };
-    let settings = Settings {
-        file: args.config.as_deref(),
-        durability: args.durability,
-        batch_size: args.batch_size,
-        linger: None,
-        is_server: true,
-    };
-    let config = settings.config(&usual)?;
+    let settings = Settings { batching: &args.batching, linger: None, is_server: true };
+    let config = settings.config(usual())?;
     let source = Source::open(&args.from, stop)?;
     let listed = source.tables()?;
     let mut wanted: Vec<_> = listed.iter().filter(|table| table.kind == "table").collect();

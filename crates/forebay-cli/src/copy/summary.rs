@@ -86,7 +86,7 @@ impl fmt::Display for Summary {
         }
         let rate = grouped(self.rows_per_second as u64);
         let width = width.max(11);
-        writeln!(f, "  {:<width$}  {:.2} s, {rate} rows/s copied", "time", self.seconds)
+        writeln!(f, "  {:<width$}  {:.2} s  {rate} rows/s", "time", self.seconds)
     }
 }
 

@@ -18,40 +18,28 @@ const OF_SQLITE: [&str; 3] = ["max_wal_bytes", "max_cache_bytes", "max_readers"]
 
 /// What the arguments say of settings.
 pub(crate) struct Settings<'a> {
-    pub(crate) file: Option<&'a Path>,
-    pub(crate) durability: Option<args::Durability>,
-    pub(crate) batch_size: Option<usize>,
+    pub(crate) batching: &'a args::Batching,
     pub(crate) linger: Option<Duration>,
     /// Whether the database is a server, and no file.
     pub(crate) is_server: bool,
 }
 
-impl<'a> From<&'a args::Load> for Settings<'a> {
-    fn from(args: &'a args::Load) -> Self {
-        Self {
-            file: args.config.as_deref(),
-            durability: args.durability,
-            batch_size: args.batch_size,
-            linger: args.linger,
-            is_server: server::is_url(&args.into),
-        }
-    }
-}
-
 /// The settings of a load: the file's, and the options on top of them.
 pub(super) fn config(args: &args::Load) -> Result<Config> {
     let usual = Config { max_buffer_bytes: BUFFER_BYTES, ..Config::default() };
-    Settings::from(args).config(&usual)
+    let is_server = server::is_url(&args.into);
+    Settings { batching: &args.batching, linger: args.linger, is_server }.config(usual)
 }
 
 impl Settings<'_> {
-    /// The settings: the file's, and the options on top of them; what neither says is as usual.
-    pub(crate) fn config(&self, usual: &Config) -> Result<Config> {
-        let mut config = match self.file {
-            None => usual.clone(),
-            Some(path) => self.read(path, usual)?,
+    /// The settings: the file's, and the options on top of them. What neither says is as usual, unless the file says how
+    /// large the buffer is: then the other sizes are those that the library has.
+    pub(crate) fn config(&self, usual: Config) -> Result<Config> {
+        let mut config = match &self.batching.config {
+            None => usual,
+            Some(path) => self.read(path, &usual)?,
         };
-        config.durability = self.durability.map_or(config.durability, Into::into);
+        config.durability = self.batching.durability.map_or(config.durability, Into::into);
         config.check()?;
         self.add_options(&mut config)?;
         Ok(config)
@@ -76,10 +64,17 @@ impl Settings<'_> {
         }
         let mut config: Config = toml::from_str(&text).map_err(unusable)?;
         if !table.contains_key("max_buffer_bytes") {
+            let Config { max_row_bytes, max_batch_bytes, max_transaction_rows, .. } = *usual;
             config.max_buffer_bytes = usual.max_buffer_bytes;
-        }
-        if !table.contains_key("max_row_bytes") {
-            config.max_row_bytes = usual.max_row_bytes;
+            for (setting, value, usual) in [
+                ("max_row_bytes", &mut config.max_row_bytes, max_row_bytes),
+                ("max_batch_bytes", &mut config.max_batch_bytes, max_batch_bytes),
+                ("max_transaction_rows", &mut config.max_transaction_rows, max_transaction_rows),
+            ] {
+                if !table.contains_key(setting) {
+                    *value = usual;
+                }
+            }
         }
         Ok(config)
     }
@@ -91,7 +86,7 @@ impl Settings<'_> {
                 Failure::of_arguments(format!("--linger is not usable: {error}"))
             })?;
         }
-        if let Some(rows) = self.batch_size {
+        if let Some(rows) = self.batching.batch_size {
             config.batch_size = rows;
             config.max_transaction_rows = config.max_transaction_rows.max(rows);
             config.check().map_err(|error| {

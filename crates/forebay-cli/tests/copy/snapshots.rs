@@ -7,6 +7,7 @@ use insta::assert_snapshot;
 use ::support::Database;
 
 use super::{Folder, Move, Ran};
+use crate::support::timeless;
 
 const TABLES: &str =
     "CREATE TABLE topics(id INTEGER PRIMARY KEY, title TEXT NOT NULL DEFAULT 'none', size REAL);
@@ -55,27 +56,6 @@ impl Transcript {
         }
         timeless(&said)
     }
-}
-
-/// The same without what depends on the clock.
-fn timeless(text: &str) -> String {
-    let mut timeless = String::new();
-    for line in text.split_inclusive('\n') {
-        if line.starts_with("  time  ") {
-            timeless.push_str("  time         [seconds] s, [rate] rows/s copied\n");
-            continue;
-        }
-        let mut line = line.to_owned();
-        for name in ["\"seconds\":", "\"rows_per_second\":"] {
-            if let Some(at) = line.find(name) {
-                let start = at + name.len();
-                let end = line[start..].find([',', '}']).map_or(line.len(), |end| start + end);
-                line.replace_range(start..end, "[number]");
-            }
-        }
-        timeless.push_str(&line);
-    }
-    timeless
 }
 
 #[test]
