@@ -6,43 +6,17 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use forebay::{Config, Error, ErrorKind, Health, Receipt, Result, Retry, Value, WriteBuffer};
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use support::{Mount, Scratch};
+use support::{LONG, Mount, Scratch, eventually, paused};
 
 /// Something that happens to a database's files behind the buffer's back.
 type Damage = fn(&Path);
 
 const TABLE: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v)";
-
-/// Longer than anything here takes that does not hang.
-const LONG: Duration = Duration::from_secs(20);
-
-/// Fails unless something becomes true before long.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LONG;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}: not after {LONG:?}");
-        std::thread::park_timeout(Duration::from_millis(1));
-    }
-}
-
-/// Blocks until the buffer is paused, and says why it is.
-fn paused(buffer: &WriteBuffer) -> Error {
-    let mut cause = None;
-    eventually("the buffer is paused", || match buffer.health() {
-        Health::Paused(error) => {
-            cause = Some(error);
-            true
-        }
-        Health::Running => false,
-        other => panic!("the buffer is {other:?}"),
-    });
-    cause.unwrap()
-}
 
 fn is_running(buffer: &WriteBuffer) -> bool {
     matches!(buffer.health(), Health::Running)

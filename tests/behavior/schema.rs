@@ -1,30 +1,11 @@
 //! A producer is checked against the tables that there are, and so is every row.
 
-use forebay::{Error, ErrorKind, Producer, Result, Table, TableWrite, WriteBuffer};
+use forebay::{ErrorKind, Producer, Result, Table, TableWrite};
 use serde_json::json;
-use support::Scratch;
-
-/// What is done to a table, up to the producer.
-type Make = fn(Table<'_>) -> TableWrite<'_>;
+use support::{Scratch, assert_says, refused};
 
 fn insert(table: Table<'_>) -> TableWrite<'_> {
     table.insert()
-}
-
-/// Fails unless the producer is refused with a message that says all of `said`.
-fn refused(buffer: &WriteBuffer, table: &str, make: Make, said: &[&str]) -> Error {
-    let error = make(buffer.table(table)).producer().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Schema, "{error:#}");
-    assert_eq!(error.table(), Some(table), "{error:#}");
-    assert_says(&error, said);
-    error
-}
-
-fn assert_says(error: &Error, said: &[&str]) {
-    let message = error.to_string();
-    for part in said {
-        assert!(message.contains(part), "`{message}` does not say `{part}`");
-    }
 }
 
 /// The first row's fate, and the values that are in `sql` then.

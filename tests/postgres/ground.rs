@@ -4,24 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use postgres::{Client, NoTls};
-use support::{Cluster, Database, Fate, Postgres, Proxy};
-
-/// Longer than anything takes here that does not hang.
-const LONG: Duration = Duration::from_secs(30);
+use support::{Cluster, Database, Fate, Postgres, Proxy, eventually};
 
 const TABLE: &str = "CREATE TABLE t(id INTEGER NOT NULL)";
-
-/// Blocks until something is so.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LONG;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}: not after {LONG:?}");
-        thread::park_timeout(Duration::from_millis(5));
-    }
-}
 
 fn through(proxy: &Proxy, database: &Postgres) -> Client {
     Client::connect(&proxy.url(&database.tcp_url()), NoTls).unwrap()

@@ -3,3 +3,5 @@
 
 mod bad_input;
 mod ground;
+mod keys;
+mod tls;

@@ -4,9 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use forebay::{Config, ErrorKind, Retry, Value, WriteBuffer};
-use support::{Database, Session, adds_up, lingering, on_both_sinks};
-
-use crate::eventually;
+use support::{Database, Session, adds_up, eventually, lingering, on_both_sinks};
 
 on_both_sinks!(
     what_was_accepted_before_a_flush_is_there_after_it,

@@ -11,6 +11,7 @@ on_both_sinks!(
     a_group_over_several_tables_is_there_whole_or_not_at_all,
     a_group_larger_than_a_batch_is_one_transaction,
     what_was_refused_with_its_group_can_be_written_alone,
+    a_bad_row_refuses_its_group_also_when_a_newer_row_has_its_key,
 );
 
 const TABLES: &str = "CREATE TABLE orders(id INTEGER PRIMARY KEY, what TEXT NOT NULL);
@@ -76,4 +77,25 @@ fn what_was_refused_with_its_group_can_be_written_alone<D: Database>() {
     assert_eq!(refused(&[first, group.unwrap(), again]), [1]);
     let rows = database.column::<String>("SELECT what FROM orders ORDER BY id");
     assert_eq!(rows, ["one", "two again"]);
+}
+
+fn a_bad_row_refuses_its_group_also_when_a_newer_row_has_its_key<D: Database>() {
+    let database = D::new(TABLES);
+    let buffer = database.buffer();
+    let orders = buffer.table("orders").insert().producer().unwrap();
+    let stock = buffer.table("stock").upsert(["id"]).producer().unwrap();
+    let order = |id: i64, left_over: i64| {
+        let group = buffer.group(|group| {
+            group.add(&stock, &(1, left_over))?;
+            group.add(&stock, &(1, 9))?;
+            group.add(&orders, &(id, "one"))
+        });
+        group.unwrap()
+    };
+    let receipts = [order(1, -1), order(2, 8), order(3, -1)];
+    stock.push(&(1, 7)).unwrap();
+    buffer.flush().unwrap();
+    assert_eq!(refused(&receipts), [0, 2]);
+    assert_eq!(database.column::<i64>("SELECT id FROM orders"), [2]);
+    assert_eq!(database.value::<i64>("SELECT left_over FROM stock"), 7);
 }

@@ -14,27 +14,14 @@ mod ordering;
 mod outage;
 mod receipts;
 mod references;
+mod refusals;
 mod rejects;
 mod schema;
 mod shapes;
 mod statements;
-
-use std::thread;
-use std::time::{Duration, Instant};
+mod statements_refused;
 
 use forebay::{Error, ErrorKind, Receipt};
-
-/// Longer than anything here takes that does not hang.
-const LONG: Duration = Duration::from_secs(20);
-
-/// Blocks until something is so, and fails when it is not before long.
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LONG;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}: not after {LONG:?}");
-        thread::park_timeout(Duration::from_millis(1));
-    }
-}
 
 /// Whether the row was accepted; if it was not, it was rejected and nothing else.
 fn is_accepted(receipt: &Receipt) -> bool {

@@ -160,7 +160,9 @@ fn rows_that_were_too_old_are_counted_as_unchanged<D: Database>() {
     versions.buffer.flush().unwrap();
     assert!(receipt.decided().unwrap().is_ok(), "the database has decided it");
     let stats = versions.buffer.stats();
-    assert_eq!((stats.committed, stats.unchanged, stats.rejected), (7, 3, 0));
+    // PostgreSQL never sees (1, 4): a statement holds one row of a key, and (1, 6) is in the same.
+    let unchanged = D::either(3, 2);
+    assert_eq!((stats.committed, stats.unchanged, stats.rejected), (7, unchanged, 0));
 }
 
 fn rows_that_were_too_old_are_counted_in_large_statements_too<D: Database>() {

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use forebay::{Config, Error, ErrorKind, Health, Receipt, Result, Retry, WriteBuffer};
-use support::{Database, Log, Session, SinkKind, on_both_sinks};
-
-use crate::{LONG, eventually};
+use support::{Database, LONG, Log, Session, SinkKind, eventually, on_both_sinks, paused};
 
 on_both_sinks!(
     rows_wait_for_a_lock_that_is_held_elsewhere,
@@ -15,20 +13,6 @@ on_both_sinks!(
 );
 
 const TABLE: &str = "CREATE TABLE t(id INTEGER PRIMARY KEY, v TEXT)";
-
-/// Blocks until the buffer is paused, and says why it is.
-fn paused(buffer: &WriteBuffer) -> Error {
-    let mut cause = None;
-    eventually("the buffer is paused", || match buffer.health() {
-        Health::Paused(error) => {
-            cause = Some(error);
-            true
-        }
-        Health::Running => false,
-        other => panic!("the buffer is {other:?}"),
-    });
-    cause.unwrap()
-}
 
 fn is_running(buffer: &WriteBuffer) -> bool {
     matches!(buffer.health(), Health::Running)
@@ -85,7 +69,9 @@ fn a_lock_that_outlasts_the_retries_pauses_the_buffer_and_loses_nothing<D: Datab
 
     let cause = paused(&buffer);
     assert_eq!(cause.kind(), ErrorKind::Busy, "{cause:#}");
-    assert!(cause.to_string().contains("locked"), "{cause}");
+    let locked =
+        D::either("database locked", "t cannot be written: a lock is held by another transaction");
+    assert!(cause.to_string().contains(locked), "{cause}");
     t.push(&(60, "accepted while it is paused")).unwrap();
     buffer.table("t").upsert(["id"]).producer().expect("to look at a table waits for no lock");
     let tries = buffer.stats().retries;
@@ -104,8 +90,7 @@ fn a_lock_that_outlasts_the_retries_pauses_the_buffer_and_loses_nothing<D: Datab
 
     let said = log.text();
     for retry in 1..=5 {
-        let locked = D::either("database locked in t", "");
-        let line = format!("{locked}, retry {retry}/5 after 0.0");
+        let line = format!("WARN forebay::persist: {locked} in t, retry {retry}/5 after 0.0");
         assert_eq!(said.matches(&line).count(), 1, "{line}:\n{said}");
     }
     assert_eq!(said.matches(" is paused, the rows are kept").count(), 1, "once: {said}");
@@ -125,7 +110,7 @@ fn a_table_that_was_dropped_pauses_the_buffer_until_it_is_back<D: Database>() {
     let receipts: Vec<_> = (2..60).map(|id| t.submit(&(id, "kept")).unwrap()).collect();
     let cause = paused(&buffer);
     assert_eq!((cause.kind(), cause.table()), (ErrorKind::Unavailable, Some("t")));
-    let said = D::either("no such table", "relation \"t\" does not exist");
+    let said = D::either("no such table", "relation \"public.t\" does not exist");
     assert!(format!("{cause:#}").contains(said), "{cause:#}");
     assert!(receipts.iter().all(|receipt| receipt.decided().is_none()));
 

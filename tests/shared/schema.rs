@@ -1,8 +1,8 @@
 //! A producer is checked against the tables that there are, and so is every row.
 
-use forebay::{Error, ErrorKind, Table, TableWrite, WriteBuffer};
+use forebay::{ErrorKind, Table, TableWrite};
 use serde_json::json;
-use support::{Database, on_both_sinks};
+use support::{Database, Make, assert_says, on_both_sinks, refused};
 
 on_both_sinks!(
     a_key_column_that_is_not_there_is_refused_with_those_that_are,
@@ -22,27 +22,8 @@ on_both_sinks!(
     a_generated_column_is_not_written,
 );
 
-/// What is done to a table, up to the producer.
-type Make = fn(Table<'_>) -> TableWrite<'_>;
-
 fn insert(table: Table<'_>) -> TableWrite<'_> {
     table.insert()
-}
-
-/// Fails unless the producer is refused with a message that says all of `said`.
-fn refused(buffer: &WriteBuffer, table: &str, make: Make, said: &[&str]) -> Error {
-    let error = make(buffer.table(table)).producer().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Schema, "{error:#}");
-    assert_eq!(error.table(), Some(table), "{error:#}");
-    assert_says(&error, said);
-    error
-}
-
-fn assert_says(error: &Error, said: &[&str]) {
-    let message = error.to_string();
-    for part in said {
-        assert!(message.contains(part), "`{message}` does not say `{part}`");
-    }
 }
 
 fn a_key_column_that_is_not_there_is_refused_with_those_that_are<D: Database>() {

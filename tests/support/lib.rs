@@ -10,9 +10,11 @@ mod log;
 mod mount;
 mod outage;
 mod postgres;
+mod refused;
 mod spooled;
 mod told;
 mod trial;
+mod wait;
 
 pub use accepted::{Accepted, PUSHERS, Phase};
 pub use around::{Around, Surrounded};
@@ -24,9 +26,11 @@ pub use log::Log;
 pub use mount::{FailingDisk, Mount};
 pub use outage::Outage;
 pub use postgres::{Cluster, Fate, Postgres, Proxy};
+pub use refused::{Make, assert_says, refused};
 pub use spooled::{LeftOver, Pushed, Spooled, spool_of, spooling};
 pub use told::{Answer, Kind, Told};
 pub use trial::{Line, Seen, Trial, adds_up, is_full};
+pub use wait::{LONG, eventually, paused};
 
 /// Settings of the smallest buffer that there can be, which is soon full.
 pub fn smallest() -> forebay::Config {

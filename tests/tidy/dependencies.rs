@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{CargoOpt, DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 
 /// What a program may be made of without a duty but to name it.
-const LICENCES: [&str; 10] = [
+const LICENCES: [&str; 11] = [
     "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
     "BSD-3-Clause",
     "BSL-1.0",
+    "ISC",
     "MIT",
     "Unicode-3.0",
     "Unlicense",
@@ -47,7 +48,9 @@ const LIBRARY: [&str; 16] = [
 
 /// Packages that the command, the bench and the tests need in two versions, until those who ask for the older one
 /// follow.
-const TWICE: [&str; 11] = [
+const TWICE: [&str; 13] = [
+    "base64",
+    "const-oid",
     "fallible-iterator",
     "getrandom",
     "hashbrown",

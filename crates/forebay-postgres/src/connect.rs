@@ -132,11 +132,12 @@ fn not_connected(address: &Address, trouble: &Trouble) -> Failure {
         _ if code.starts_with("57") => "the server is starting up or shutting down: try again".to_owned(),
         _ if !code.is_empty() => "the server refuses the connection".to_owned(),
         _ if matches!(trouble, Trouble::GivenUp(_)) => "it does not answer: check host, port and firewall".to_owned(),
-        _ => match trouble {
-            Trouble::Server(error) if error.to_string().contains("password missing") => {
+        _ => match trouble.cause().to_string() {
+            // The driver has no other way to say these.
+            cause if cause.contains("password missing") => {
                 format!("the server asks {} for a password: it goes into the URL or PGPASSWORD", address.user())
             }
-            Trouble::Server(error) if error.to_string().contains("TLS") => {
+            cause if cause.contains("TLS") => {
                 "no encrypted connection could be made: does the server have ssl = on, and a certificate for this host \
                  that is trusted here (sslrootcert=FILE)?"
                     .to_owned()

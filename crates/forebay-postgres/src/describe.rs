@@ -31,12 +31,12 @@ const COLUMNS: &str = "\
     LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation \
     WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
 
-/// Each unique index with its columns, and whether ON CONFLICT can name it.
+/// Each unique index, and each of an exclusion, with its columns, and whether ON CONFLICT can name it.
 const UNIQUE: &str = "\
     SELECT array(SELECT a.attname::text FROM generate_series(1, i.indnkeyatts::int) AS k(n) \
                  JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[k.n - 1] ORDER BY k.n), \
-           i.indpred IS NULL AND i.indexprs IS NULL AND i.indimmediate AND i.indisvalid \
-    FROM pg_catalog.pg_index i WHERE i.indrelid = $1 AND i.indisunique ORDER BY NOT i.indisprimary, i.indexrelid";
+           i.indisunique AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indimmediate AND i.indisvalid \
+    FROM pg_catalog.pg_index i WHERE i.indrelid = $1 AND (i.indisunique OR i.indisexclusion) ORDER BY NOT i.indisprimary, i.indexrelid";
 
 const TIES: &str = "\
     SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_trigger WHERE tgrelid = $1 AND NOT tgisinternal), \
@@ -54,7 +54,9 @@ pub(crate) struct Table {
     pub(crate) info: TableInfo,
     /// Its name in SQL, with its schema.
     pub(crate) sql_name: String,
-    pub(crate) has_triggers: bool,
+    /// Whether it shows in which order rows come, and that one was left out: to a trigger, or in which of them a second unique index
+    /// refuses.
+    pub(crate) keeps_order: bool,
     columns: Vec<Column>,
 }
 
@@ -66,6 +68,8 @@ pub(crate) struct Column {
     pub(crate) type_name: String,
     /// Whether it is of an array's type, of which there are no arrays.
     pub(crate) is_array: bool,
+    /// Whether values that are sent with different bytes are different to the database.
+    pub(crate) is_plain: bool,
 }
 
 impl Table {
@@ -87,7 +91,8 @@ pub(crate) async fn table(client: &Client, name: &str) -> Result<Option<Table>, 
     for row in client.query(COLUMNS, &[&oid]).await? {
         (info, columns) = add(info, columns, &row);
     }
-    for index in client.query(UNIQUE, &[&oid]).await? {
+    let indexes = client.query(UNIQUE, &[&oid]).await?;
+    for index in &indexes {
         info = if index.get(1) {
             info.unique(index.get::<_, Vec<String>>(0))
         } else {
@@ -97,7 +102,8 @@ pub(crate) async fn table(client: &Client, name: &str) -> Result<Option<Table>, 
     let ties = client.query_one(TIES, &[&oid]).await?;
     let has_triggers = ties.get(0);
     let info = info.with_triggers(has_triggers).with_foreign_keys(ties.get(1));
-    Ok(Some(Table { info, sql_name, has_triggers, columns }))
+    let keeps_order = has_triggers || indexes.len() > 1;
+    Ok(Some(Table { info, sql_name, keeps_order, columns }))
 }
 
 fn add(info: TableInfo, mut columns: Vec<Column>, row: &Row) -> (TableInfo, Vec<Column>) {
@@ -105,9 +111,12 @@ fn add(info: TableInfo, mut columns: Vec<Column>, row: &Row) -> (TableInfo, Vec<
     let (own, base): (u32, u32) = (row.get(1), row.get(2));
     let own = Type::from_oid(own);
     let (column_type, is_plain) = column_type(&Type::from_oid(base).unwrap_or(Type::UNKNOWN));
+    let is_plain = is_plain && !row.get::<_, bool>(7);
+    let wire = own.as_ref().map_or(Wire::Literal, Wire::of);
     columns.push(Column {
         name: name.clone(),
-        wire: own.as_ref().map_or(Wire::Literal, Wire::of),
+        wire,
+        is_plain: is_plain && wire.is_exact(),
         type_name: row.get(3),
         is_array: row.get(4),
     });
@@ -116,7 +125,7 @@ fn add(info: TableInfo, mut columns: Vec<Column>, row: &Row) -> (TableInfo, Vec<
     }
     let info = info.typed_column(&name, column_type);
     let info = if row.get(6) { info.with_default_on(&name) } else { info };
-    let info = if is_plain && !row.get::<_, bool>(7) { info } else { info.with_collation_on(name) };
+    let info = if is_plain { info } else { info.with_collation_on(name) };
     (info, columns)
 }
 

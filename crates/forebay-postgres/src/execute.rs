@@ -113,7 +113,13 @@ async fn run(work: &mut Work<'_>, sql: &str) -> Result<(), Fault> {
     answer.map(drop).map_err(|trouble| match work.judge_at(&trouble, Stage::Execute, "execute") {
         Fault::Row(_) => {
             let what = trouble.database_error().map_or("", DbError::message).to_owned();
-            let error = failed(sql, &what).with_sqlstate(trouble.sqlstate());
+            let why = match trouble.sqlstate() {
+                "42601" if what.contains("multiple commands") => {
+                    "it is several statements; call execute() for each"
+                }
+                _ => &what,
+            };
+            let error = failed(sql, why).with_sqlstate(trouble.sqlstate());
             Fault::Row(error.with_database_message(what))
         }
         fault => fault,

@@ -50,16 +50,28 @@ async fn attempt(work: &mut Work<'_>, batch: &Batch<'_>, checks: Checks) -> Resu
     let table = batch.row(0).shape().target().table();
     let mut isolation = Isolation { work, batch, table, refused: BTreeMap::new(), unchanged: 0 };
     let mut units: Vec<Unit> = batch.units().collect();
+    let mut late = BTreeMap::new();
     if checks == Checks::AtCommit {
         isolation.control("SAVEPOINT forebay_start").await?;
-        isolation.write(&units).await?;
-        isolation.control("ROLLBACK TO forebay_start").await?;
-        units.retain(|unit| !isolation.refused.contains_key(&unit.start));
-        units = isolation.without_violations(units).await?;
-        isolation.control("ROLLBACK TO forebay_start").await?;
+        // What was refused because of a late one may be good without it, or late itself: until no more are found.
+        loop {
+            isolation.write(&units).await?;
+            isolation.control("ROLLBACK TO forebay_start").await?;
+            let refused = std::mem::take(&mut isolation.refused);
+            let tried = units.iter().filter(|unit| !refused.contains_key(&unit.start));
+            isolation.without_violations(tried.cloned().collect()).await?;
+            isolation.control("ROLLBACK TO forebay_start").await?;
+            let found = std::mem::take(&mut isolation.refused);
+            if found.is_empty() {
+                break;
+            }
+            units.retain(|unit| !found.contains_key(&unit.start));
+            late.extend(found);
+        }
         isolation.unchanged = 0;
     }
     isolation.write(&units).await?;
+    isolation.refused.extend(late);
     let Isolation { work, refused, unchanged, .. } = isolation;
     let rejected = refused.into_iter().map(|(row, error)| Rejection { row, error }).collect();
     let applied = Applied { rejected, unchanged, transactions: 1 };
@@ -141,15 +153,14 @@ impl Isolation<'_, '_> {
         Ok(unchanged)
     }
 
-    /// The units that can commit together; the others are refused.
-    async fn without_violations(&mut self, units: Vec<Unit>) -> Result<Vec<Unit>, Failure> {
+    /// Refuses the units that cannot commit together with the others.
+    async fn without_violations(&mut self, units: Vec<Unit>) -> Result<(), Failure> {
         self.control("SET CONSTRAINTS ALL DEFERRED").await?;
-        let mut good: Vec<Unit> = Vec::new();
         let mut late: Vec<(Unit, Error)> = Vec::new();
         let mut todo = vec![units];
         while let Some(part) = todo.pop().filter(|part| !part.is_empty()) {
             match self.try_part(&part, true).await? {
-                Ok(_) => good.extend(part),
+                Ok(_) => (),
                 Err(error) if part.len() == 1 => late.push((part[0].clone(), error)),
                 Err(_) => {
                     let (first, second) = part.split_at(part.len() / 2);
@@ -163,7 +174,7 @@ impl Isolation<'_, '_> {
             let before = late.len();
             for (unit, _) in std::mem::take(&mut late) {
                 match self.try_part(std::slice::from_ref(&unit), true).await? {
-                    Ok(_) => good.push(unit),
+                    Ok(_) => (),
                     Err(error) => late.push((unit, error)),
                 }
             }
@@ -174,12 +185,10 @@ impl Isolation<'_, '_> {
         // What is left may be good together only, such as two rows that refer to each other.
         let together: Vec<Unit> = late.iter().map(|(unit, _)| unit.clone()).collect();
         if late.len() > 1 && self.try_part(&together, true).await?.is_ok() {
-            good.extend(together);
             late.clear();
         }
         self.refused.extend(late.into_iter().map(|(unit, error)| (unit.start, error)));
-        good.sort_unstable_by_key(|unit| unit.start);
-        Ok(good)
+        Ok(())
     }
 }
 

@@ -88,8 +88,9 @@ fn together(
     repeats: Repeats,
     calls: &mut Vec<Call>,
 ) -> Result<(), Error> {
+    let operation = batch.row(rows.start).shape().target().operation();
     let has_key = matches!(
-        batch.row(rows.start).shape().target().operation(),
+        operation,
         Operation::Upsert { .. } | Operation::Update { .. } | Operation::Delete { .. }
     );
     let mut add = |rows: &[usize]| {
@@ -101,16 +102,31 @@ fn together(
     if !has_key {
         return add(&rows.collect::<Vec<_>>());
     }
-    let may_leave_out = repeats == Repeats::KeepNewest && !prepared.has_triggers;
+    // Of rows with one key an UPDATE takes any, and says nothing.
+    let is_told_apart = |row| prepared.tells_apart(&batch.row(row));
+    if matches!(operation, Operation::Update { .. }) && !rows.clone().all(is_told_apart) {
+        return rows.into_iter().try_for_each(|row| add(&[row]));
+    }
+    let may_leave_out = repeats == Repeats::KeepNewest && !prepared.keeps_order;
     let mut statement = Keyed::default();
     for row in rows {
         if !statement.take(batch, row, may_leave_out) {
-            add(&statement.finish(prepared.has_triggers))?;
+            add(&statement.finish(prepared.keeps_order))?;
             statement = Keyed::default();
             statement.take(batch, row, may_leave_out);
         }
     }
-    add(&statement.finish(prepared.has_triggers))
+    add(&statement.finish(prepared.keeps_order))
+}
+
+impl Prepared {
+    /// Whether a row whose key has other bytes than this one's is another row to the database.
+    fn tells_apart(&self, row: &Row<'_>) -> bool {
+        let is_own = |(position, value): (usize, ValueRef<'_>)| {
+            !row.shape().key().contains(&position) || self.wires[position].is_own(&value)
+        };
+        self.has_plain_key && row.values().enumerate().all(is_own)
+    }
 }
 
 /// The rows of one statement, no two with the same key.
@@ -134,7 +150,11 @@ impl<'a> Keyed<'a> {
                 self.rows.push((Some(key), row));
                 true
             }
-            Some(&place) if may_leave_out && read.supersedes(|| batch.row(self.rows[place].1)) => {
+            Some(&place)
+                if may_leave_out
+                    && !is_in_group(batch, self.rows[place].1)
+                    && read.supersedes(|| batch.row(self.rows[place].1)) =>
+            {
                 self.rows[place].1 = row;
                 true
             }
@@ -142,14 +162,20 @@ impl<'a> Keyed<'a> {
         }
     }
 
-    /// The rows in the order of their keys, so that all who write to a table lock its rows in one order; where triggers see
-    /// them, in their own.
+    /// The rows in the order of their keys, so that all who write to a table lock its rows in one order; where that would
+    /// show, in their own.
     fn finish(mut self, in_order: bool) -> Vec<usize> {
         if !in_order {
             self.rows.sort();
         }
         self.rows.into_iter().map(|(_, row)| row).collect()
     }
+}
+
+/// Whether a row belongs to others, with which it is refused: such a row has to be tried.
+fn is_in_group(batch: &Batch<'_>, row: usize) -> bool {
+    let joins = |row: usize| batch.row(row).is_joined_to_next();
+    joins(row) || row.checked_sub(1).is_some_and(joins)
 }
 
 /// The key's bytes. `None` when a value of it is NULL, which is like no other.

@@ -36,7 +36,10 @@ pub(crate) struct Prepared {
     pub(crate) wires: Vec<Wire>,
     /// For a statement of the application's: which parameter the value at each position is for, from 0.
     pub(crate) parameters: Option<Vec<usize>>,
-    pub(crate) has_triggers: bool,
+    /// Whether keys with different bytes are different to the database, if their values are of the columns' own kinds.
+    pub(crate) has_plain_key: bool,
+    /// As [`Table::keeps_order`].
+    pub(crate) keeps_order: bool,
 }
 
 impl Session {
@@ -101,7 +104,13 @@ impl Session {
                 let wire =
                     |place: &usize| statement.params().get(*place).map_or(Wire::Literal, Wire::of);
                 let wires = places.iter().map(wire).collect();
-                Prepared { statement, wires, parameters: Some(places), has_triggers: true }
+                Prepared {
+                    statement,
+                    wires,
+                    parameters: Some(places),
+                    has_plain_key: false,
+                    keeps_order: true,
+                }
             }
             _ => {
                 let name = shape.target().table();
@@ -116,7 +125,14 @@ impl Session {
                 let statement =
                     self.client.prepare(&sql::text(shape, &table.sql_name, &columns)).await?;
                 let wires = columns.iter().map(|column| column.wire).collect();
-                Prepared { statement, wires, parameters: None, has_triggers: table.has_triggers }
+                let has_plain_key = shape.key().iter().all(|&position| columns[position].is_plain);
+                Prepared {
+                    statement,
+                    wires,
+                    parameters: None,
+                    has_plain_key,
+                    keeps_order: table.keeps_order,
+                }
             }
         };
         let prepared = Arc::new(prepared);

@@ -1,5 +1,6 @@
 //! How the values of a column, or a parameter, are sent.
 
+use forebay::ValueRef;
 use tokio_postgres::types::Type;
 
 /// In which form a column's values are sent.
@@ -34,6 +35,26 @@ impl Wire {
             Type::JSONB => Self::Jsonb,
             Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME => Self::Text(kind.oid()),
             _ => Self::Literal,
+        }
+    }
+
+    /// Whether each value of the type is sent in one way only.
+    pub(crate) fn is_exact(self) -> bool {
+        matches!(
+            self,
+            Self::Int2 | Self::Int4 | Self::Int8 | Self::Bool | Self::Bytes | Self::Text(_)
+        )
+    }
+
+    /// Whether a value is of the column's own kind, and not a text that the server reads.
+    pub(crate) fn is_own(self, value: &ValueRef<'_>) -> bool {
+        match self {
+            Self::Int2 | Self::Int4 | Self::Int8 | Self::Bool => {
+                matches!(value, ValueRef::Integer(_))
+            }
+            Self::Bytes => matches!(value, ValueRef::Blob(_)),
+            Self::Text(_) => matches!(value, ValueRef::Text(_)),
+            Self::Float4 | Self::Float8 | Self::Json | Self::Jsonb | Self::Literal => false,
         }
     }
 

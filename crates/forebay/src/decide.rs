@@ -98,6 +98,7 @@ impl Ledger {
                 table = error.table().unwrap_or(table),
                 rows = self.rejected,
                 code = error.code(),
+                sqlstate = error.sqlstate(),
                 constraint = error.constraint(),
                 "{} of a batch rejected; the first: {error:#}",
                 count_of_rows(self.rejected),

@@ -201,8 +201,10 @@ fn make(folder: &Path, programs: &Programs, settings: &[(&str, &str)], patience:
     write_settings(folder, &[("unix_socket_directories", &format!("'{}'", folder.display()))]);
     write_settings(folder, settings);
     let port = start_anywhere(programs, folder);
-    let mut template = config(folder, port, "template1").connect(NoTls).expect("a new server");
-    template.batch_execute(super::IN_EVERY_DATABASE).expect("what every database has");
+    for database in ["template1", "postgres"] {
+        let mut client = config(folder, port, database).connect(NoTls).expect("a new server");
+        client.batch_execute(super::IN_EVERY_DATABASE).expect("what every database has");
+    }
     fs::write(folder.join("ready"), port.to_string()).expect("a file in the server's folder");
     port
 }
