@@ -125,8 +125,7 @@ Signals:
 
 Waiting:
   While PostgreSQL cannot be reached, does not let rows be written or holds a
-  lock, the copy waits and says so; retry.give_up in the settings (--config) ends
-  that.
+  lock, the copy waits and says so. Ctrl-C ends that.
 
 Exit codes:
   0         all rows are copied, and what was compared is equal

@@ -20,6 +20,7 @@ mod value;
 mod verify;
 mod writing;
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -122,12 +123,15 @@ fn ready(args: &Copy, screen: &Screen, stop: &Stop) -> Result<(Copying, String)>
     let server = Server::of(&args.into);
     let settings = Settings { batching: &args.batching, linger: None, is_server: true };
     let config = settings.config(usual())?;
+    check(&config)?;
     let source = Source::open(&args.from, stop)?;
     let listed = source.tables()?;
     let mut wanted: Vec<_> = listed.iter().filter(|table| table.kind == "table").collect();
     if !args.all_tables {
         let found = args.table.iter().map(|name| source.find(&listed, name));
         wanted = found.collect::<Result<_>>()?;
+        let mut named = HashSet::new();
+        wanted.retain(|table| named.insert(&table.name));
     }
     let name = args.from.display().to_string();
     let rejects = Rejects::new(screen.clone(), "row", &name, args.rejects.as_deref())?;
@@ -140,6 +144,24 @@ fn ready(args: &Copy, screen: &Screen, stop: &Stop) -> Result<(Copying, String)>
     let (verify, shown) = (args.verify, Arc::default());
     let copying = Copying { source, target, buffer, plans, rejects, verify, screen, stop, shown };
     Ok((copying, server.name))
+}
+
+/// What says how far a copy has come runs behind its rows only while none of them is given up, or kept elsewhere.
+fn check(config: &Config) -> Result<()> {
+    let wrong = |setting: &str, hint: &str| {
+        let message = format!("the settings have {setting}, which is not for a copy");
+        Err(Failure::of_arguments(message).hint(hint))
+    };
+    if config.retry.give_up.is_some() {
+        return wrong(
+            "retry.give_up",
+            "leave it out: a copy that is ended by Ctrl-C goes on later",
+        );
+    }
+    if config.spool.is_some() {
+        return wrong("spool", "leave it out: all rows are in SQLite");
+    }
+    Ok(())
 }
 
 /// A copy under way, as the main thread sees it.

@@ -1,10 +1,13 @@
 //! How far a copy has come: a row in PostgreSQL for each table, written by the same writer as the table's rows.
 //!
-//! Rows commit in the order in which they are written, so whatever place this row names, all rows before it are decided:
-//! it may lag behind, and never runs ahead. Rows of a table with a key are upserts, so that to go on from a place that lags behind
-//! writes some of them twice and has them once. Rows of a table without one go in groups, each in one transaction with this
-//! row, and the row only moves on from the place where the group began: of two groups that begin at one place the database refuses
-//! the second, such as one of a killed process that arrives late.
+//! Rows commit in the order in which they are written, and none is given up (`retry.give_up` is refused), so whatever place
+//! this row names, all rows before it are decided: it may lag behind, and never runs ahead. A copy goes on from there. To write all
+//! rows again would be simpler, and take as long as all that went before.
+//!
+//! Rows of a table with a key are upserts, so that to go on from a place that lags behind writes some of them twice and has them once.
+//! Rows of a table without one go in groups, each in one transaction with this row, and the row only moves on from the place where the
+//! group began: of two groups that begin at one place the database refuses the second, such as one of a killed process that arrives
+//! late.
 
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 
 use forebay::Value::Integer;
 
-use ::support::{Cluster, Database};
+use ::support::{Cluster, Database, Fate, Proxy};
 
 use super::{Folder, Move, series, text};
 use crate::support::Running;
@@ -162,6 +162,40 @@ fn a_server_that_is_started_again_meanwhile_is_only_a_delay() {
     let ran = running.finish().exits(0);
     for table in ran.summary()["tables"].as_array().unwrap() {
         assert_eq!(table["compared"]["target_rows"], ROWS, "{ran:?}");
+    }
+}
+
+#[test]
+fn a_commit_whose_answer_is_lost_is_not_there_twice() {
+    for key in ["PRIMARY KEY", ""] {
+        let of = Move::with(
+            &format!(
+                "CREATE TABLE t(id INTEGER {key}); INSERT INTO t SELECT value FROM {}",
+                series(20_000)
+            ),
+            "",
+        );
+        let proxy = Proxy::before(Cluster::shared().address());
+        let mut commits = 0;
+        proxy.at_commit(move || {
+            commits += 1;
+            // The first is of the table that is made.
+            match commits % 3 {
+                2 => Fate::Unanswered,
+                0 => Fate::Lost,
+                _ => Fate::Pass,
+            }
+        });
+        of.folder.write("small.toml", "max_transaction_rows = 1000\n");
+        let url = proxy.url(&of.to.tcp_url());
+        let line = format!("forebay copy app.db {url} --table t --json --config small.toml");
+        let summary = of.folder.run(&line).exits(0).summary();
+        assert_eq!(summary["tables"][0]["compared"]["is_equal"], true, "{summary}");
+        assert!(proxy.unanswered() > 0 && proxy.lost() > 0, "no connection was cut");
+        assert_eq!(
+            of.rows("SELECT count(*), count(DISTINCT id) FROM t"),
+            [[Integer(20_000), Integer(20_000)]]
+        );
     }
 }
 

@@ -102,7 +102,11 @@ fn wrong_arguments_are_told_with_what_is_right() {
         .run("forebay copy app.db [url] --table topics --verify all")
         .run("forebay copy app.db [url] --table topics --batch-size 0");
     said.of.folder.write("sqlite.toml", "max_wal_bytes = 1048576\n");
-    said.run("forebay copy app.db [url] --table topics --config sqlite.toml");
+    said.of.folder.write("give_up.toml", "[retry]\ngive_up = \"1s\"\n");
+    said.of.folder.write("spool.toml", "spool = \"app.spool\"\n");
+    for name in ["sqlite", "give_up", "spool"] {
+        said.run(&format!("forebay copy app.db [url] --table topics --config {name}.toml"));
+    }
     assert_snapshot!("wrong_arguments", said.text);
 }
 

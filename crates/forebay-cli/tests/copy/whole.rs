@@ -29,7 +29,7 @@ fn every_value_is_what_it_was() {
          INSERT INTO Samples VALUES (-4, 0, 1e-300, '😀', NULL, NULL, '', NULL, NULL);",
         "",
     );
-    let summary = of.equal("--table samples", 0);
+    let summary = of.equal("--table samples --table Samples", 0);
     let table = &summary["tables"][0];
     assert_eq!((&table["source_rows"], &table["passed"]), (&4.into(), &4.into()));
     assert_eq!((&table["created"], &table["rejected"]), (&true.into(), &0.into()));
