@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::bench::args::Bench;
+use crate::copy::args::Copy;
 use crate::doctor::args::Doctor;
 use crate::load::records::Format;
 use crate::spool::args::Spool;
@@ -27,10 +28,28 @@ pub struct Cli {
 pub enum Command {
     /// Load a file of records into a table
     ///
-    /// The rows go to a SQLite database in few, large transactions. Other processes may write to it meanwhile:
-    /// their lock is only a delay. A record that does not fit is rejected with its line number and the reason; all
+    /// The rows go to a database, SQLite or PostgreSQL, in few, large transactions. Other processes may write to it
+    /// meanwhile: their locks are only a delay. A record that does not fit is rejected with its line number and the reason; all
     /// others are committed.
     Load(Box<Load>),
+    /// Move tables of a SQLite database over to PostgreSQL
+    ///
+    /// The tables are made where they are missing, filled, and compared. SQLite is only read. A copy that was broken off,
+    /// also by kill -9, goes on when it is started again.
+    Copy(Box<Copy>),
+    /// Make the tables that a write buffer keeps its books in, in PostgreSQL
+    ///
+    /// By them a batch is found out whose COMMIT had no answer, so that no row is there twice or missing. Run it once for each
+    /// database, as a user who may create tables; it does nothing where they are there. In SQLite they are made as needed.
+    #[command(after_help = BOOKS_HELP)]
+    Books {
+        /// The PostgreSQL database, such as postgres://user@host/database
+        #[arg(value_name = "URL", required_unless_present = "sql", conflicts_with = "sql")]
+        url: Option<PathBuf>,
+        /// Print the SQL instead, to be run by hand
+        #[arg(long)]
+        sql: bool,
+    },
     /// Compare single writes with batched ones, on your own disk
     ///
     /// Everybody writes the same rows for a moment, by turns and in several rounds: a connection for each worker, one
@@ -77,8 +96,8 @@ pub struct Load {
     #[arg(value_name = "FILE|-")]
     pub input: PathBuf,
 
-    /// The SQLite database; it is put into WAL mode and stays in it
-    #[arg(long, value_name = "DATABASE")]
+    /// The database: a SQLite file, which is put into WAL mode and stays in it, or postgres://USER@HOST/DATABASE
+    #[arg(long, value_name = "DATABASE|URL")]
     pub into: PathBuf,
 
     /// The table that the records go to
@@ -118,21 +137,13 @@ pub struct Load {
     #[arg(long, requires = "upsert")]
     pub coalesce: bool,
 
-    /// Rows that make a batch due [default: 400]
-    #[arg(long, value_name = "ROWS")]
-    pub batch_size: Option<usize>,
-
     /// How long the first row of a batch waits for company, such as 50ms or 2s [default: 50ms]
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub linger: Option<Duration>,
 
-    /// What a commit survives [default: normal]
-    #[arg(long)]
-    pub durability: Option<Durability>,
-
-    /// Settings of the write buffer, as TOML; the options above override them
-    #[arg(long, value_name = "TOML")]
-    pub config: Option<PathBuf>,
+    /// How rows are batched.
+    #[command(flatten)]
+    pub batching: Batching,
 
     /// Where rejected lines go, each below its reason; mend them and load this file
     #[arg(long, value_name = "FILE")]
@@ -141,6 +152,22 @@ pub struct Load {
     /// Print the summary as JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// The options of what writes rows through a buffer.
+#[derive(Debug, Args)]
+pub struct Batching {
+    /// Rows that make a batch due [default: 400]
+    #[arg(long, value_name = "ROWS")]
+    pub batch_size: Option<usize>,
+
+    /// What a commit survives [default: normal]
+    #[arg(long)]
+    pub durability: Option<Durability>,
+
+    /// Settings of the write buffer, as TOML; the options above override them
+    #[arg(long, value_name = "TOML")]
+    pub config: Option<PathBuf>,
 }
 
 /// What a commit survives.
@@ -195,6 +222,10 @@ Examples:
     program | forebay load - --format ndjson --into app.db --table events \\
         --create --json
 
+  Into PostgreSQL:
+    forebay load topics.csv --into postgres://app@db.example/app \\
+        --table topics --create --upsert id
+
 Values:
   csv, tsv  The first line names the columns, unless --columns does. Types follow
             the table's columns: in one of INTEGER or REAL type an empty field is
@@ -211,6 +242,17 @@ Values:
   all       Text is UTF-8 without NUL characters. Blank lines are skipped. Names
             of columns are compared without regard to case. A row has at most
             max_row_bytes, which is 1 MiB (--config).
+
+PostgreSQL:
+  --table may name a schema, as in app.topics. An empty field is NULL in every
+  column that is not of a text type. What a date, a boolean, a numeric, a uuid or
+  JSON is, PostgreSQL says, and what it cannot read is rejected. --create makes
+  columns of bigint, double precision or text, whose names are in lower case, and
+  the tables of the books, which `forebay books` makes otherwise. Of the settings
+  (--config) busy_timeout is how long a lock is waited for, and max_wal_bytes,
+  max_cache_bytes and max_readers are refused: they are of SQLite. The password is
+  taken from the URL, else from PGPASSWORD, else from ~/.pgpass (or the file that
+  PGPASSFILE names). It is never shown.
 
 Rejected lines:
   The first ten are told on standard error. --rejects keeps all of them as they
@@ -235,8 +277,10 @@ Exit codes:
   130, 143  ended by Ctrl-C or SIGTERM, in good order";
 
 /// What there are manual pages of.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 12] = [
     "load",
+    "copy",
+    "books",
     "bench",
     "tune",
     "doctor",
@@ -247,6 +291,15 @@ const PAGES: [&str; 10] = [
     "completions",
     "man",
 ];
+
+const BOOKS_HELP: &str = "\
+Examples:
+  forebay books postgres://owner@db.example/app
+  forebay books --sql | psql postgres://owner@db.example/app
+Whoever writes rows needs SELECT, INSERT, UPDATE and DELETE on _forebay and
+_forebay_rejected:
+  GRANT SELECT, INSERT, UPDATE, DELETE ON _forebay, _forebay_rejected TO app;
+The password is taken from the URL, else from PGPASSWORD, else from ~/.pgpass.";
 
 const COMPLETIONS_HELP: &str = "\
 Examples:

@@ -2,12 +2,17 @@
 
 pub mod args;
 pub mod bench;
+pub mod books;
+pub mod copy;
 pub mod doctor;
 pub mod failure;
 pub mod kept;
 pub mod load;
 pub mod screen;
+mod server;
 pub mod signals;
 pub mod spool;
+mod sql;
 pub mod tune;
+pub mod unreadable;
 pub mod words;

@@ -7,13 +7,15 @@ use clap::{CommandFactory, Parser};
 use forebay_cli::args::{Cli, Command};
 use forebay_cli::failure::{Exit, Failure, Result};
 use forebay_cli::screen::Screen;
-use forebay_cli::{bench, doctor, load, spool, tune};
+use forebay_cli::{bench, books, copy, doctor, load, spool, tune};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let screen = Screen::new();
     let ended = match &cli.command {
         Command::Load(args) => load::run(args, &screen),
+        Command::Copy(args) => copy::run(args, &screen),
+        Command::Books { url, .. } => books::run(url.as_deref()),
         Command::Bench(args) => bench::run(args, &screen),
         Command::Tune(args) => tune::run(args, &screen),
         Command::Doctor(args) => doctor::run(args, &screen),

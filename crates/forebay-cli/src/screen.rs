@@ -53,15 +53,24 @@ impl Screen {
 
     /// Shows which of `of` steps is at hand; nothing unless standard error is a terminal.
     pub fn step(&self, done: u32, of: u32, message: String) {
-        if self.bar.length() != Some(of.into()) {
-            let style = ProgressStyle::with_template("{bar:24} {elapsed}  {wide_msg}")
+        self.count("{bar:24} {elapsed}  {wide_msg}", done.into(), of.into(), message);
+    }
+
+    /// Shows how many of `of` rows are done; nothing unless standard error is a terminal.
+    pub fn rows(&self, done: u64, of: u64, message: String) {
+        self.count("{bar:24} {human_pos}/{human_len} rows  {wide_msg}", done, of, message);
+    }
+
+    fn count(&self, template: &str, done: u64, of: u64, message: String) {
+        if self.bar.length() != Some(of) {
+            let style = ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar());
             self.bar.set_style(style.progress_chars("█▌░"));
-            self.bar.set_length(of.into());
+            self.bar.set_length(of);
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
             self.bar.enable_steady_tick(Duration::from_millis(200));
         }
-        self.bar.set_position(done.into());
+        self.bar.set_position(done);
         self.bar.set_message(message);
     }
 

@@ -44,6 +44,7 @@
 
 mod apply;
 mod books;
+mod client;
 mod connect;
 mod describe;
 mod driver;
@@ -63,3 +64,5 @@ mod wire;
 pub use books::BOOKS_SQL;
 pub use options::PostgresOptions;
 pub use sink::PostgresSink;
+/// What a [client](PostgresOptions::client) is of.
+pub use tokio_postgres;

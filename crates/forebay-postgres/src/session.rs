@@ -54,6 +54,11 @@ impl Session {
         }
     }
 
+    /// The client alone; the connection goes on for as long as it is there.
+    pub(crate) fn into_client(self) -> Client {
+        self.client
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.client
     }

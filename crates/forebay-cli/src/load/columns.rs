@@ -14,7 +14,7 @@ use crate::words::listed;
 pub struct Columns {
     table: String,
     names: Vec<String>,
-    types: Vec<ColumnType>,
+    takes: Vec<Takes>,
     /// Whether a row that does not mention the column has something else than NULL in it.
     has_default: Vec<bool>,
     by_name: HashMap<String, usize>,
@@ -25,6 +25,37 @@ pub struct Columns {
 
 /// What fields may have between them: a name that holds one is likely to be several.
 pub(super) const SEPARATORS: [char; 4] = [';', '\t', '|', ','];
+
+/// What a column takes, as far as a field's way into it depends on that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Integers.
+    Integer,
+    /// Numbers with a fraction.
+    Real,
+    /// Numbers of any kind; in SQLite also what it has rules of its own for.
+    Number,
+    /// Texts.
+    Text,
+    /// Anything.
+    Any,
+    /// JSON, as it is written.
+    Json,
+    /// What PostgreSQL reads from a text: a date, a boolean, a UUID.
+    Read,
+}
+
+impl From<ColumnType> for Takes {
+    fn from(column_type: ColumnType) -> Self {
+        match column_type {
+            ColumnType::Integer => Self::Integer,
+            ColumnType::Real => Self::Real,
+            ColumnType::Number => Self::Number,
+            ColumnType::Text => Self::Text,
+            _ => Self::Any,
+        }
+    }
+}
 
 /// Who names the fields of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,20 +102,27 @@ impl Serialize for Cell<'_> {
 impl Columns {
     /// The columns of a table whose rows are told apart by `key`.
     pub fn new(info: &TableInfo, key: &[String]) -> Self {
-        let (names, types): (Vec<_>, Vec<_>) =
-            info.columns().map(|(name, takes)| (name.to_owned(), takes)).unzip();
+        let (names, takes): (Vec<_>, Vec<_>) =
+            info.columns().map(|(name, takes)| (name.to_owned(), Takes::from(takes))).unzip();
         let mut columns = Self {
             table: info.name().to_owned(),
             has_default: names.iter().map(|name| info.has_default(name)).collect(),
             by_name: names.iter().cloned().zip(0..).collect(),
             names,
-            types,
+            takes,
             key: Vec::new(),
             computed: info.generated_columns().map(str::to_owned).collect(),
         };
         // A key column that is not there is the library's to refuse, which knows the indexes too.
         columns.key = key.iter().filter_map(|name| columns.find(name)).collect();
         columns
+    }
+
+    /// Says what these columns take, of which a table's description says too little.
+    pub(crate) fn take(&mut self, known: &HashMap<String, Takes>) {
+        for (name, takes) in self.names.iter().zip(&mut self.takes) {
+            *takes = known.get(name).copied().unwrap_or(*takes);
+        }
     }
 
     /// The table's name, as the database spells it.
@@ -177,8 +215,8 @@ impl Columns {
     }
 
     /// What a column takes.
-    pub fn takes(&self, column: usize) -> ColumnType {
-        self.types[column]
+    pub fn takes(&self, column: usize) -> Takes {
+        self.takes[column]
     }
 
     /// A text on its way into a column: a number where the column is one, NULL where a number is left empty.
@@ -188,7 +226,7 @@ impl Columns {
     /// When the column takes numbers only and the text is none.
     pub fn cell<'a>(&self, column: usize, text: &'a str) -> Result<Cell<'a>, &'static str> {
         let takes = self.takes(column);
-        if matches!(takes, ColumnType::Text | ColumnType::Any) {
+        if matches!(takes, Takes::Text | Takes::Any) {
             return Ok(Cell::Text(text.into()));
         }
         let number = text.trim_ascii();
@@ -196,8 +234,9 @@ impl Columns {
             return Ok(Cell::Null);
         }
         match takes {
-            ColumnType::Integer => integer(number),
-            ColumnType::Real => real(number),
+            Takes::Integer => integer(number),
+            Takes::Real => real(number),
+            Takes::Json | Takes::Read => Ok(Cell::Text(text.into())),
             // Dates and booleans are declared as what counts as a number here: the database has rules for them.
             _ => match number.parse() {
                 Ok(number) => Ok(Cell::Integer(number)),

@@ -12,6 +12,8 @@ use crate::load::header::Header;
 use crate::load::input::Input;
 use crate::load::records::{Format, Item, Record};
 use crate::load::row::Object;
+use crate::server;
+use crate::sql::quoted;
 
 /// Records that are looked at.
 pub(super) const MAX_RECORDS: usize = 1_000;
@@ -37,11 +39,47 @@ impl Seen {
         }
     }
 
-    fn declared(self) -> &'static str {
+    fn declared(self, dialect: Dialect) -> &'static str {
+        match (self, dialect) {
+            (Self::Integers, Dialect::Sqlite) => "INTEGER",
+            (Self::Integers, Dialect::Postgres) => "bigint",
+            (Self::Reals, Dialect::Sqlite) => "REAL",
+            (Self::Reals, Dialect::Postgres) => "double precision",
+            (Self::Nothing | Self::Texts, Dialect::Sqlite) => "TEXT",
+            (Self::Nothing | Self::Texts, Dialect::Postgres) => "text",
+        }
+    }
+}
+
+/// Whose SQL a table is made with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    /// Names are in lower case there, as PostgreSQL reads any name that is not in quotes.
+    Postgres,
+}
+
+impl Dialect {
+    /// That of the database that a load goes to.
+    pub(super) fn of(args: &args::Load) -> Self {
+        if server::is_url(&args.into) { Self::Postgres } else { Self::Sqlite }
+    }
+
+    fn name(self, name: &str) -> String {
         match self {
-            Self::Integers => "INTEGER",
-            Self::Reals => "REAL",
-            Self::Nothing | Self::Texts => "TEXT",
+            Self::Sqlite => name.to_owned(),
+            Self::Postgres => name.to_ascii_lowercase(),
+        }
+    }
+
+    /// The name of a table in SQL. One of PostgreSQL's may have its schema before it.
+    fn table(self, name: &str) -> String {
+        match self {
+            Self::Sqlite => quoted(name),
+            Self::Postgres => {
+                let parts: Vec<_> = self.name(name).split('.').map(quoted).collect();
+                parts.join(".")
+            }
         }
     }
 }
@@ -51,6 +89,7 @@ pub(super) struct Inference {
     columns: Vec<(String, Seen)>,
     /// No column is added.
     closed: bool,
+    dialect: Dialect,
     /// The names come from the input's first line.
     has_header: bool,
     pub(super) records: usize,
@@ -71,6 +110,7 @@ impl Inference {
         let mut inference = Self {
             columns: names.into_iter().map(|name| (name, Seen::Nothing)).collect(),
             closed: args.columns.is_some(),
+            dialect: Dialect::of(args),
             has_header,
             records: 0,
         };
@@ -133,12 +173,14 @@ impl Inference {
 
     /// The statement that makes the table.
     pub(super) fn statement(&self, table: &str, key: &[String]) -> String {
-        format!("CREATE TABLE {}({})", quoted(table), self.definitions(key, quoted))
+        let quoted = |name: &str| quoted(&self.dialect.name(name));
+        format!("CREATE TABLE {}({})", self.dialect.table(table), self.definitions(key, quoted))
     }
 
     /// The same for people.
     pub(super) fn told(&self, table: &str, key: &[String]) -> String {
-        format!("{table}({})", self.definitions(key, str::to_owned))
+        let name = |name: &str| self.dialect.name(name);
+        format!("{}({})", name(table), self.definitions(key, name))
     }
 
     fn definitions(&self, key: &[String], name_of: impl Fn(&str) -> String) -> String {
@@ -152,7 +194,12 @@ impl Inference {
                 _ if is_key(name) => " NOT NULL",
                 _ => "",
             };
-            let _ = write!(text, "{comma}{} {}{constraint}", name_of(name), seen.declared());
+            let _ = write!(
+                text,
+                "{comma}{} {}{constraint}",
+                name_of(name),
+                seen.declared(self.dialect)
+            );
         }
         if key.len() > 1 {
             let names: Vec<_> = key.iter().map(|name| name_of(name)).collect();
@@ -160,10 +207,6 @@ impl Inference {
         }
         text
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Whether a text would count as a value rather than as a name.
@@ -241,14 +284,20 @@ mod tests {
         ] {
             assert_eq!(seen.iter().fold(Nothing, |all, one| all.and(*one)), is);
         }
-        assert_eq!(Nothing.declared(), "TEXT");
+        assert_eq!(Nothing.declared(Dialect::Sqlite), "TEXT");
     }
 
     #[test]
     fn names_are_quoted_and_keys_are_not_null() {
         let columns = [("a\"b", Seen::Texts), ("order", Seen::Integers)];
         let columns = columns.map(|(name, seen)| (name.to_owned(), seen)).to_vec();
-        let inference = Inference { columns, closed: true, has_header: false, records: 0 };
+        let inference = Inference {
+            columns,
+            closed: true,
+            dialect: Dialect::Sqlite,
+            has_header: false,
+            records: 0,
+        };
         assert_eq!(
             inference.statement("my table", &["ORDER".to_owned()]),
             "CREATE TABLE \"my table\"(\"a\"\"b\" TEXT, \"order\" INTEGER NOT NULL PRIMARY KEY)"
@@ -257,6 +306,19 @@ mod tests {
             inference.statement("t", &["order".to_owned(), "a\"b".to_owned()]),
             "CREATE TABLE \"t\"(\"a\"\"b\" TEXT NOT NULL, \"order\" INTEGER NOT NULL, \
              PRIMARY KEY(\"order\", \"a\"\"b\"))"
+        );
+    }
+
+    #[test]
+    fn a_table_of_postgresql_has_its_types_and_names_without_capitals() {
+        let columns = [("Id", Seen::Integers), ("size", Seen::Reals), ("Title", Seen::Texts)];
+        let columns = columns.map(|(name, seen)| (name.to_owned(), seen)).to_vec();
+        let dialect = Dialect::Postgres;
+        let inference = Inference { columns, closed: true, dialect, has_header: false, records: 0 };
+        assert_eq!(
+            inference.statement("app.Topics", &["ID".to_owned()]),
+            "CREATE TABLE \"app\".\"topics\"(\"id\" bigint NOT NULL PRIMARY KEY, \"size\" double precision, \
+             \"title\" text)"
         );
     }
 }

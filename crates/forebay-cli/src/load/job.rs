@@ -19,6 +19,7 @@ use crate::load::rejects::Rejects;
 use crate::load::row::{Layout, Trouble};
 use crate::load::{paths, settings};
 use crate::screen::Screen;
+use crate::server::{self, Server};
 use crate::signals::Signalled;
 use crate::words::count;
 
@@ -39,6 +40,8 @@ const SETTLE_EVERY: u64 = 256;
 pub(super) struct Job {
     /// What the input is called.
     pub(super) input: String,
+    /// What the database is called.
+    pub(super) into: String,
     /// How large it is, where that is known.
     pub(super) size: Option<u64>,
     /// How much of it has been read.
@@ -61,16 +64,25 @@ impl Job {
         paths::check(args)?;
         let (input, mut feed) = Input::open(args)?;
         let plan = if args.create { Some(Plan::make(args, &input, &mut feed)?) } else { None };
+        let server = server::is_url(&args.into).then(|| Server::of(&args.into));
         if let Some(plan) = &plan
+            && server.is_none()
             && !args.into.exists()
         {
             // Before there is a database for nothing.
             plan.check()?;
         }
-        let mut rejects = Rejects::new(screen.clone(), &input.name, args.rejects.as_deref())?;
-        let buffer = WriteBuffer::builder(&args.into).config(config).open()?;
+        let mut rejects =
+            Rejects::new(screen.clone(), "line", &input.name, args.rejects.as_deref())?;
+        let buffer = match &server {
+            Some(server) => server.buffer(config, args.create)?,
+            None => WriteBuffer::builder(&args.into).config(config).open()?,
+        };
         let info = look_at_table(args, &buffer, plan.as_ref(), screen)?;
-        let columns = Columns::new(&info, args.upsert.as_deref().unwrap_or_default());
+        let mut columns = Columns::new(&info, args.upsert.as_deref().unwrap_or_default());
+        if let Some(server) = &server {
+            columns.take(&server.takes(info.name())?);
+        }
         let sample = plan.map_or_else(Vec::new, Plan::into_sample);
         let mut records = input.records(Cursor::new(sample).chain(feed), max_record_bytes);
         let header = Header::read(args, &input, &mut records)?;
@@ -81,10 +93,12 @@ impl Job {
         let producer = producer(args, &buffer, &info)?;
         let ledger = Arc::new(Mutex::new(Ledger::new(rejects, signalled.clone())));
         let Input { name: input, size, read: bytes, .. } = input;
+        let into = server.map_or_else(|| args.into.display().to_string(), |server| server.name);
         let screen = screen.clone();
         let signalled = signalled.clone();
         Ok(Self {
             input,
+            into,
             size,
             bytes,
             buffer,

@@ -66,14 +66,14 @@ impl Ledger {
     pub(super) fn refuse(&mut self, record: &Record<'_>, why: &dyn Display) {
         self.read_up_to(record.line + record.lines - 1);
         self.refused += 1;
-        self.rejects.add(record.line, record.raw, why);
+        self.rejects.add(&format_args!("line {}", record.line), record.raw, why);
     }
 
     /// A line that is no record.
     pub(super) fn refuse_line(&mut self, line: u64, raw: &[u8], why: &dyn Display) {
         self.read_up_to(line);
         self.refused += 1;
-        self.rejects.add(line, raw, why);
+        self.rejects.add(&format_args!("line {line}"), raw, why);
     }
 
     /// A row that the buffer has accepted.
@@ -111,7 +111,8 @@ impl Ledger {
                 Err(error) if interrupted && error.kind() == ErrorKind::Unwritten => drop(raw),
                 Err(error) => {
                     let raw: Vec<u8> = raw.collect();
-                    self.rejects.add(line, &raw, &format_args!("{error:#}"));
+                    let line = format_args!("line {line}");
+                    self.rejects.add(&line, &raw, &format_args!("{error:#}"));
                 }
             }
             if !self.is_broken_off {

@@ -11,9 +11,9 @@ mod job;
 mod ledger;
 mod paths;
 pub mod records;
-mod rejects;
+pub(crate) mod rejects;
 pub mod row;
-mod settings;
+pub(crate) mod settings;
 mod summary;
 pub(crate) mod waiting;
 
@@ -76,7 +76,7 @@ pub fn run(args: &args::Load, screen: &Screen) -> Result<Exit> {
         screen: screen.clone(),
         signalled,
     };
-    let summary = Summary::new(&job.input, &args.into, job.columns.table());
+    let summary = Summary::new(&job.input, &job.into, job.columns.table());
     screen.begin_progress(job.size);
     let reader = thread::Builder::new().name("reader".to_owned());
     let reader = reader.spawn(move || {

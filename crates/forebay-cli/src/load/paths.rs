@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::args;
 use crate::failure::{Failure, Result};
+use crate::server;
 
 /// Files that SQLite has beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -14,15 +15,9 @@ const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 ///
 /// When the database is not there and is not to be made, and when the rejects file is another file of the load.
 pub(super) fn check(args: &args::Load) -> Result<()> {
-    let into = args.into.display();
-    if args.into.to_string_lossy().contains("://") {
-        return Err(Failure::of_arguments(
-            "--into takes the path of a SQLite file, and this is a URL",
-        ));
-    }
-    if !args.create && !args.into.exists() {
-        return Err(Failure::new(format!("the database {into} is not there"))
-            .hint("check the path; --create makes the database and the table"));
+    let is_server = server::is_url(&args.into);
+    if !is_server {
+        check_file(args)?;
     }
     let Some(rejects) = &args.rejects else { return Ok(()) };
     let beside = BESIDE.iter().map(|ending| {
@@ -32,12 +27,27 @@ pub(super) fn check(args: &args::Load) -> Result<()> {
     });
     let taken = [("the input", args.input.clone()), ("the database", args.into.clone())];
     let taken = taken.into_iter().chain(beside.map(|path| ("a file of the database", path)));
-    for (what, path) in taken {
+    for (what, path) in taken.filter(|(what, _)| !is_server || *what == "the input") {
         if place(rejects) == place(&path) {
             return Err(Failure::of_arguments(format!(
                 "--rejects names {what} itself: name another file"
             )));
         }
+    }
+    Ok(())
+}
+
+fn check_file(args: &args::Load) -> Result<()> {
+    let into = args.into.display();
+    if args.into.to_string_lossy().contains("://") {
+        return Err(Failure::of_arguments(
+            "--into takes the path of a SQLite file or a URL of PostgreSQL, and this is another URL",
+        )
+        .hint("postgres://USER@HOST:PORT/DATABASE"));
+    }
+    if !args.create && !args.into.exists() {
+        return Err(Failure::new(format!("the database {into} is not there"))
+            .hint("check the path; --create makes the database and the table"));
     }
     Ok(())
 }

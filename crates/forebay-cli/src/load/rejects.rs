@@ -1,4 +1,4 @@
-//! Lines that did not become rows: the first are shown, all go to the rejects file if there is one.
+//! Lines that did not become rows, and rows that were not copied: the first are shown, all go to the rejects file if there is one.
 
 use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
@@ -13,9 +13,11 @@ use crate::words::count;
 /// Rejected lines that are shown; a file takes them all.
 const SHOWN: u64 = 10;
 
-/// Rejected lines.
-pub(super) struct Rejects {
+/// Rejected lines, or rows of another database.
+pub(crate) struct Rejects {
     screen: Screen,
+    /// What they are: lines or rows.
+    what: &'static str,
     input: String,
     /// The input's first line, where it names the fields.
     header: Vec<u8>,
@@ -24,6 +26,7 @@ pub(super) struct Rejects {
 }
 
 struct RejectsFile {
+    what: &'static str,
     path: PathBuf,
     file: BufWriter<File>,
     /// It was not there before.
@@ -39,9 +42,14 @@ impl Rejects {
     /// # Errors
     ///
     /// When the file is not empty or cannot be made.
-    pub(super) fn new(screen: Screen, input: &str, file: Option<&Path>) -> Result<Self> {
-        let file = file.map(open).transpose()?;
-        Ok(Self { screen, input: input.to_owned(), header: Vec::new(), file, count: 0 })
+    pub(crate) fn new(
+        screen: Screen,
+        what: &'static str,
+        input: &str,
+        file: Option<&Path>,
+    ) -> Result<Self> {
+        let file = file.map(|path| open(what, path)).transpose()?;
+        Ok(Self { screen, what, input: input.to_owned(), header: Vec::new(), file, count: 0 })
     }
 
     /// Says what the input's header line is, for a rejects file that can be loaded in its place.
@@ -50,20 +58,20 @@ impl Rejects {
     }
 
     /// Whether the bytes of rejected lines are wanted.
-    pub(super) fn keeps_lines(&self) -> bool {
+    pub(crate) fn keeps_lines(&self) -> bool {
         self.file.is_some()
     }
 
     /// The file and the lines in it, if there are any.
-    pub(super) fn file(&self) -> Option<&Path> {
+    pub(crate) fn file(&self) -> Option<&Path> {
         self.file.as_ref().filter(|_| self.count > 0).map(|file| file.path.as_path())
     }
 
-    /// Takes a line. Its bytes may be empty where they are too many.
-    pub(super) fn add(&mut self, line: u64, raw: &[u8], why: &dyn Display) {
+    /// Takes one, which is found at `place` in the input. Its bytes may be empty where they are too many.
+    pub(crate) fn add(&mut self, place: &dyn Display, raw: &[u8], why: &dyn Display) {
         self.count += 1;
         if self.count <= SHOWN {
-            self.screen.line(format_args!("{} line {line}: {why}", self.input));
+            self.screen.line(format_args!("{} {place}: {why}", self.input));
         }
         let first = self.count == 1;
         if let Some(rejects) = &mut self.file
@@ -71,7 +79,7 @@ impl Rejects {
         {
             let header = first.then_some((self.input.as_str(), self.header.as_slice()));
             rejects.failed =
-                rejects.write(header, line, raw, why).err().map(|error| because(&error));
+                rejects.write(header, place, raw, why).err().map(|error| because(&error));
         }
     }
 
@@ -80,7 +88,7 @@ impl Rejects {
     /// # Errors
     ///
     /// When the file cannot be written: to go on would lose lines.
-    pub(super) fn flush(&mut self) -> Result<()> {
+    pub(crate) fn flush(&mut self) -> Result<()> {
         let Some(rejects) = &mut self.file else { return Ok(()) };
         if rejects.failed.is_none() {
             rejects.failed = rejects.file.flush().err().map(|error| because(&error));
@@ -89,8 +97,11 @@ impl Rejects {
             None => Ok(()),
             Some(error) => {
                 let path = rejects.path.display();
-                Err(Failure::new(format!("cannot write rejected lines to {path}: {error}"))
-                    .hint("make room, or name a file elsewhere with --rejects, and load again"))
+                Err(Failure::new(format!(
+                    "cannot write rejected {}s to {path}: {error}",
+                    self.what
+                ))
+                .hint("make room, or name a file elsewhere with --rejects, and begin again"))
             }
         }
     }
@@ -100,24 +111,24 @@ impl Rejects {
     /// # Errors
     ///
     /// As [`flush`](Self::flush).
-    pub(super) fn finish(&mut self) -> Result<()> {
+    pub(crate) fn finish(&mut self) -> Result<()> {
         let hidden = self.count.saturating_sub(SHOWN);
         if hidden > 0 {
             let where_to = match &self.file {
                 Some(file) => format!("all are in {}", file.path.display()),
                 None => "name a file with --rejects to keep them".to_owned(),
             };
-            let hidden = count(hidden, "more rejected line");
+            let hidden = count(hidden, &format!("more rejected {}", self.what));
             self.screen.line(format_args!("{hidden} not shown: {where_to}"));
         }
         self.flush()
     }
 }
 
-fn open(path: &Path) -> Result<RejectsFile> {
+fn open(what: &'static str, path: &Path) -> Result<RejectsFile> {
     let name = path.display();
     let failed = |error: io::Error| {
-        Failure::new(format!("cannot write rejected lines to {name}: {}", because(&error)))
+        Failure::new(format!("cannot write rejected {what}s to {name}: {}", because(&error)))
     };
     let mut options = OpenOptions::new();
     options.append(true);
@@ -134,10 +145,12 @@ fn open(path: &Path) -> Result<RejectsFile> {
         return Err(Failure::new(format!(
             "the rejects file {name} is there already and not empty"
         ))
-        .hint("its lines may be nowhere else: load or remove it first, or name another file"));
+        .hint(format!(
+            "its {what}s may be nowhere else: load or remove it first, or name another file"
+        )));
     }
     let file = BufWriter::new(file);
-    Ok(RejectsFile { path: path.to_owned(), file, is_ours, is_empty: true, failed: None })
+    Ok(RejectsFile { what, path: path.to_owned(), file, is_ours, is_empty: true, failed: None })
 }
 
 impl Drop for RejectsFile {
@@ -153,7 +166,7 @@ impl RejectsFile {
     fn write(
         &mut self,
         header: Option<(&str, &[u8])>,
-        line: u64,
+        place: &dyn Display,
         raw: &[u8],
         why: &dyn Display,
     ) -> io::Result<()> {
@@ -163,7 +176,8 @@ impl RejectsFile {
             file.write_all(COMMENT)?;
             writeln!(
                 file,
-                " lines of {input} that were rejected, each below the reason: mend them and load this file"
+                " {}s of {input} that were rejected, each below the reason: mend them and load this file",
+                self.what
             )?;
             if !header.is_empty() {
                 file.write_all(header)?;
@@ -173,9 +187,9 @@ impl RejectsFile {
         file.write_all(COMMENT)?;
         let why = why.to_string().replace(['\n', '\r'], " ");
         if raw.is_empty() {
-            writeln!(file, " line {line}: {why} (too long to be copied here)")
+            writeln!(file, " {place}: {why} (too long to be copied here)")
         } else {
-            writeln!(file, " line {line}: {why}")?;
+            writeln!(file, " {place}: {why}")?;
             file.write_all(raw)?;
             file.write_all(b"\n")
         }

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use forebay::ColumnType;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use crate::load::columns::{Cell, Columns};
+use crate::load::columns::{Cell, Columns, Takes};
 use crate::load::records::{Broken, Record};
 use crate::words::count;
 
@@ -185,9 +184,10 @@ fn json_cell<'a>(
     json: &'a str,
 ) -> Result<Cell<'a>, &'static str> {
     let takes = columns.takes(column);
-    let is_text = takes == ColumnType::Text;
+    let is_text = takes == Takes::Text;
     match json.as_bytes() {
         [b'n', ..] => Ok(Cell::Null),
+        _ if takes == Takes::Json => Ok(Cell::Text(json.into())),
         [b't' | b'f', ..] if is_text => Ok(Cell::Text(json.into())),
         [b't', ..] => Ok(Cell::Integer(1)),
         [b'f', ..] => Ok(Cell::Integer(0)),
@@ -195,7 +195,7 @@ fn json_cell<'a>(
             Cow::Borrowed(text) => columns.cell(column, text),
             Cow::Owned(text) => Ok(owned(columns.cell(column, &text)?)),
         },
-        [b'[' | b'{', ..] if matches!(takes, ColumnType::Integer | ColumnType::Real) => {
+        [b'[' | b'{', ..] if matches!(takes, Takes::Integer | Takes::Real) => {
             Err("it is nested, and the column is declared as a number")
         }
         [b'[' | b'{', ..] => Ok(Cell::Text(json.into())),
@@ -203,7 +203,7 @@ fn json_cell<'a>(
         _ if is_text => Ok(Cell::Text(json.into())),
         _ => match json.parse::<i64>() {
             Ok(number) => Ok(Cell::Integer(number)),
-            Err(_) if takes != ColumnType::Real && !json.contains(['.', 'e', 'E']) => {
+            Err(_) if takes != Takes::Real && !json.contains(['.', 'e', 'E']) => {
                 Err("the number does not fit a signed 64-bit integer")
             }
             Err(_) => match json.parse::<f64>() {

@@ -1,7 +1,6 @@
 //! What a load did, for people and for programs.
 
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use forebay::Stats;
@@ -59,9 +58,9 @@ pub(super) struct Summary {
 
 impl Summary {
     /// A load of which nothing has been counted yet.
-    pub(super) fn new(input: &str, into: &Path, table: &str) -> Self {
-        let (input, table) = (input.to_owned(), table.to_owned());
-        Self { input, into: into.display().to_string(), table, ..Self::default() }
+    pub(super) fn new(input: &str, into: &str, table: &str) -> Self {
+        let (input, into, table) = (input.to_owned(), into.to_owned(), table.to_owned());
+        Self { input, into, table, ..Self::default() }
     }
 
     /// Takes over what the buffer counted: of rows and transactions what came after `before`, of waits and retries

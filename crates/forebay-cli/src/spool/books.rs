@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use forebay::rusqlite::{self, Connection, ErrorCode, OptionalExtension};
+use forebay::rusqlite::{self, Connection, OptionalExtension};
 use forebay::spool::{Inspection, SegmentState};
 use forebay_bench::Stop;
 use forebay_bench::untouched::{Unreadable, Untouched};
 use serde::Serialize;
 
 use crate::doctor::shell::quoted;
-use crate::failure::{Failure, Result, because};
+use crate::failure::{Failure, Result};
+use crate::unreadable;
 
 /// How long a lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -79,37 +80,14 @@ fn applied(connection: &Connection, spool: &str) -> rusqlite::Result<Option<u64>
 
 /// Why a database could not be asked.
 pub(super) fn unread(database: &Path, why: Unreadable) -> Failure {
-    let (name, word) = (database.display(), quoted(database));
-    let failure = |why: &str| {
-        Failure::new(format!("cannot ask the database {name} what it has of the spool: {why}"))
-    };
-    let doctor = format!("`forebay doctor {word}` says more");
-    let in_order = format!("`forebay doctor --fix {word}` puts it in order");
-    match why {
-        Unreadable::Missing => Failure::new(format!("the database {name} is not there"))
-            .hint("check the path that --database gives; none is made"),
-        Unreadable::Folder => failure("it is a folder").hint("name the database file in it"),
-        Unreadable::NoFile => failure("it is no file").hint("name the database file"),
-        Unreadable::Refused(error) => failure(&because(&error))
-            .hint(format!("run this as the user of the application: `ls -l {word}`")),
-        Unreadable::LogAlone => failure(
-            "its log (-wal) has no index (-shm) beside it: a process has it for itself, or was killed and left it so",
-        )
-        .hint(format!("end that process; if there is none, {in_order}")),
-        Unreadable::BrokenOff => {
-            failure("a process has died in the middle of a transaction and left its journal").hint(in_order)
-        }
-        Unreadable::Locked => {
-            failure("another process has it locked").hint(format!("{doctor}, and who has it"))
-        }
-        Unreadable::Changed => {
-            failure("it was written to while it was read without a lock").hint("try again")
-        }
-        Unreadable::Sqlite(error) => match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => failure("it is no SQLite database").hint(doctor),
-            _ => failure(&error.to_string()).hint(doctor),
-        },
-    }
+    let name = database.display();
+    let cannot = format!("cannot ask the database {name} what it has of the spool");
+    unreadable::failure(
+        &cannot,
+        database,
+        why,
+        "check the path that --database gives; none is made",
+    )
 }
 
 impl Books {

@@ -4,6 +4,7 @@
 mod create;
 mod inputs;
 mod outage;
+mod postgres;
 mod real_input;
 mod rejects;
 mod signals;

@@ -143,6 +143,7 @@ fn a_short_line_from_a_slow_program_is_committed_before_the_next() {
     let mut load = folder.start(LOAD);
     load.feed("{\"id\":1}\n");
     while folder.count("t") == 0 {
+        load.still_runs();
         std::thread::yield_now();
     }
     load.end_input();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use insta::assert_snapshot;
 
 use crate::inputs::{gzip, zstd};
-use crate::support::{Folder, Ran};
+use crate::support::{Folder, Ran, timeless};
 
 const TABLE: &str = "CREATE TABLE topics(id INTEGER PRIMARY KEY, title TEXT NOT NULL, size REAL, \
                      seen INTEGER CHECK(seen >= 0));
@@ -55,27 +55,6 @@ impl Transcript {
         // A linger that does not end has the rows in as few transactions as can be.
         self.run(&format!("forebay load {name} --into app.db --table topics --json --linger 1h"))
     }
-}
-
-/// The same without what depends on the clock.
-fn timeless(text: &str) -> String {
-    let mut timeless = String::new();
-    for line in text.split_inclusive('\n') {
-        if line.starts_with("  time  ") {
-            timeless.push_str("  time         [seconds] s  [rate] rows/s\n");
-            continue;
-        }
-        let mut line = line.to_owned();
-        for name in ["\"seconds\":", "\"rows_per_second\":"] {
-            if let Some(at) = line.find(name) {
-                let start = at + name.len();
-                let end = line[start..].find([',', '}']).map_or(line.len(), |end| start + end);
-                line.replace_range(start..end, "[number]");
-            }
-        }
-        timeless.push_str(&line);
-    }
-    timeless
 }
 
 #[test]

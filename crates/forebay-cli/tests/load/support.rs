@@ -153,6 +153,27 @@ impl Ran {
     }
 }
 
+/// What a command said, without what depends on the clock.
+pub(crate) fn timeless(text: &str) -> String {
+    let mut timeless = String::new();
+    for line in text.split_inclusive('\n') {
+        if line.starts_with("  time  ") {
+            timeless.push_str("  time         [seconds] s  [rate] rows/s\n");
+            continue;
+        }
+        let mut line = line.to_owned();
+        for name in ["\"seconds\":", "\"rows_per_second\":"] {
+            if let Some(at) = line.find(name) {
+                let start = at + name.len();
+                let end = line[start..].find([',', '}']).map_or(line.len(), |end| start + end);
+                line.replace_range(start..end, "[number]");
+            }
+        }
+        timeless.push_str(&line);
+    }
+    timeless
+}
+
 /// A command that runs; it is ended with the test.
 pub(crate) struct Running {
     child: Child,
@@ -185,6 +206,15 @@ impl Running {
             if line.contains(what) {
                 return line;
             }
+        }
+    }
+
+    /// Fails when it has ended.
+    #[track_caller]
+    pub(crate) fn still_runs(&mut self) {
+        if self.child.try_wait().unwrap().is_some() {
+            self.errors.read_to_string(&mut self.told).unwrap();
+            panic!("it has ended: {}", self.told);
         }
     }
 

@@ -1,0 +1,118 @@
+//! What a copy did, for people and for programs.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::verify::Compared;
+use crate::words::{count, grouped};
+
+/// The sum of a copy.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Summary {
+    /// The SQLite database.
+    pub(super) from: String,
+    /// The PostgreSQL database, without its password.
+    pub(super) into: String,
+    /// The tables that were begun, in their order.
+    pub(super) tables: Vec<Done>,
+    /// Rows that this run has passed, of all tables.
+    pub(super) rows: u64,
+    /// Seconds that it took, with the comparison.
+    pub(super) seconds: f64,
+    /// Rows that were copied in each second, without the comparison.
+    pub(super) rows_per_second: f64,
+    /// Transactions that were tried again.
+    pub(super) retries: u64,
+    /// Where the rejected rows are.
+    pub(super) rejects: Option<String>,
+    /// Whether a signal ended it early.
+    pub(super) interrupted: bool,
+    /// Why it failed, if it did.
+    pub(super) error: Option<String>,
+}
+
+/// What became of one table.
+#[derive(Debug, Serialize)]
+pub(super) struct Done {
+    /// Its name in SQLite.
+    pub(super) table: String,
+    /// Its name in PostgreSQL.
+    pub(super) target: String,
+    /// Whether this run made it.
+    pub(super) created: bool,
+    /// Rows that it has in SQLite.
+    pub(super) source_rows: u64,
+    /// Rows that earlier runs had passed.
+    pub(super) resumed_after: u64,
+    /// Rows that this run has passed, those that were rejected among them.
+    pub(super) passed: u64,
+    /// Rows that are not copied for a reason of their own, also those of earlier runs.
+    pub(super) rejected: u64,
+    /// What the table in PostgreSQL does not have.
+    pub(super) left_out: Vec<String>,
+    /// Whether all rows were passed.
+    pub(super) is_whole: bool,
+    /// How both tables compare.
+    pub(super) compared: Option<Compared>,
+}
+
+impl Summary {
+    /// Takes over how long it took, and how long rows were written.
+    pub(super) fn time(&mut self, took: Duration, writing: Duration) {
+        self.seconds = (took.as_secs_f64() * 1e3).round() / 1e3;
+        self.rows_per_second = (self.rows as f64 / writing.as_secs_f64().max(1e-9)).round();
+    }
+
+    /// Rows that were rejected.
+    pub(super) fn rejected(&self) -> u64 {
+        self.tables.iter().map(|table| table.rejected).sum()
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let end = if self.interrupted { ", interrupted" } else { "" };
+        writeln!(f, "{} → {}{end}", self.from, self.into)?;
+        let width = self.tables.iter().map(|done| done.table.chars().count()).max().unwrap_or(0);
+        for done in &self.tables {
+            writeln!(f, "  {:<width$}  {done}", done.table, width = width.max(11))?;
+        }
+        if self.rejected() > 0
+            && let Some(file) = &self.rejects
+        {
+            writeln!(f, "  {:<11}  see {file}", "rejected")?;
+        }
+        let rate = grouped(self.rows_per_second as u64);
+        let width = width.max(11);
+        writeln!(f, "  {:<width$}  {:.2} s  {rate} rows/s", "time", self.seconds)
+    }
+}
+
+impl fmt::Display for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let passed = self.resumed_after + self.passed;
+        if self.is_whole {
+            let rows = passed - self.rejected.min(passed);
+            write!(f, "{} copied", counted(rows))?;
+        } else {
+            write!(f, "{} of {}", grouped(passed), counted(self.source_rows))?;
+        }
+        if self.resumed_after > 0 {
+            write!(f, ", {} of them before", grouped(self.resumed_after))?;
+        }
+        if self.rejected > 0 {
+            write!(f, ", {} rejected", grouped(self.rejected))?;
+        }
+        match &self.compared {
+            Some(compared) => write!(f, "; {compared}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `1 row`, `2,000 rows`.
+pub(super) fn counted(rows: u64) -> String {
+    if rows == 1 { count(rows, "row") } else { format!("{} rows", grouped(rows)) }
+}

@@ -1,0 +1,214 @@
+//! The PostgreSQL database that tables are copied to, as it is read and prepared; rows are written by the buffer.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use forebay_bench::Stop;
+use forebay_postgres::tokio_postgres::error::SqlState;
+use forebay_postgres::tokio_postgres::types::FromSql;
+use forebay_postgres::tokio_postgres::{self, Client, Row};
+use futures::TryStreamExt;
+use tokio::runtime::Runtime;
+
+use super::destination::Destination;
+use super::kind::Kind;
+use super::progress::{self, Progress};
+use super::value::{RowHash, Sum, Value};
+use crate::failure::{Failure, Result};
+use crate::server::{self, Server};
+use crate::sql::{named, quoted};
+
+/// How soon a stop is noticed.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The columns of a table that is found as a name without a schema is.
+const COLUMNS: &str = "SELECT a.attname::text, coalesce(b.typname, t.typname)::text FROM pg_attribute a \
+     JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype \
+     WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+
+/// A table that is there.
+pub(super) struct Found {
+    pub(super) name: String,
+    pub(super) columns: Vec<(String, Kind)>,
+}
+
+/// A connection for everything that is not writing rows.
+pub(super) struct Target {
+    runtime: Runtime,
+    server: Server,
+    /// Made again when the server has ended it: a copy takes longer than most servers keep their promises.
+    client: RefCell<Arc<Client>>,
+    stop: Stop,
+}
+
+impl Target {
+    /// Connects.
+    pub(super) fn connect(server: &Server, stop: &Stop) -> Result<Self> {
+        let runtime = server::runtime()?;
+        let client = runtime.block_on(server.client())?;
+        let (server, client) = (server.clone(), RefCell::new(Arc::new(client)));
+        Ok(Self { runtime, server, client, stop: stop.clone() })
+    }
+
+    /// Waits for an answer, until told to stop.
+    fn ask<T>(
+        &self,
+        what: &str,
+        question: impl AsyncFnOnce(&Client) -> Result<T, tokio_postgres::Error>,
+    ) -> Result<T> {
+        let stopped = async {
+            while !self.stop.is_stopped() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let answered = async {
+            let client = self.connected().await?;
+            question(&client).await.map_err(|error| self.failed(what, &error))
+        };
+        self.runtime.block_on(async {
+            tokio::select! {
+                answer = answered => answer,
+                () = stopped => Err(Failure::new(format!("{}: stopped", self.server.name))),
+            }
+        })
+    }
+
+    async fn connected(&self) -> Result<Arc<Client>> {
+        // The connection's task sees what has come since the last answer.
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        let client = Arc::clone(&self.client.borrow());
+        if !client.is_closed() {
+            return Ok(client);
+        }
+        let client = Arc::new(self.server.client().await?);
+        self.client.replace(Arc::clone(&client));
+        Ok(client)
+    }
+
+    fn failed(&self, what: &str, error: &tokio_postgres::Error) -> Failure {
+        let name = &self.server.name;
+        // The text of the database may hold a value only with its detail, which is left out.
+        let why = match error.as_db_error() {
+            Some(error) => error.message().to_owned(),
+            None => std::error::Error::source(error)
+                .map_or_else(|| error.to_string(), ToString::to_string),
+        };
+        let failure = Failure::new(format!("cannot {what} in {name}: {why}"));
+        match error.code() {
+            Some(&SqlState::INSUFFICIENT_PRIVILEGE) => {
+                failure.hint("have the owner GRANT that to this user, or copy as the owner")
+            }
+            _ => failure,
+        }
+    }
+
+    /// Makes the table of how far copies have come, if it is not there.
+    pub(super) fn prepare(&self) -> Result<()> {
+        let is_there = self.ask("look at the tables", async |client| {
+            client.query_one(progress::IS_THERE, &[]).await
+        })?;
+        if is_there.get(0) {
+            return Ok(());
+        }
+        let what = format!("make the table {}", progress::TABLE);
+        self.ask(&what, async |client| client.batch_execute(progress::CREATE).await)
+    }
+
+    /// How far the copy to a table has come, if one was begun.
+    pub(super) fn progress(&self, table: &str) -> Result<Option<Progress>> {
+        let row = self.ask("read how far the copy has come", async |client| {
+            client.query_opt(progress::READ, &[&table]).await
+        })?;
+        Ok(row.map(|row| Progress {
+            source: row.get(0),
+            last: row.get(1),
+            passed: row.get::<_, i64>(2).unsigned_abs(),
+            rejected: row.get::<_, i64>(3).unsigned_abs(),
+        }))
+    }
+
+    /// The table of this name, or of the same in lower case, with its columns; nothing when there is none.
+    pub(super) fn find(&self, name: &str) -> Result<Option<Found>> {
+        for name in [name.to_owned(), name.to_ascii_lowercase()] {
+            let what = format!("look at the table {name}");
+            let quoted = quoted(&name);
+            let rows = self.ask(&what, async |client| client.query(COLUMNS, &[&quoted]).await)?;
+            if !rows.is_empty() {
+                let kind = |row: &Row| (row.get(0), Kind::of(row.get(1)));
+                return Ok(Some(Found { name, columns: rows.iter().map(kind).collect() }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether a table has no row.
+    pub(super) fn is_empty(&self, table: &str) -> Result<bool> {
+        let sql = format!("SELECT NOT EXISTS (SELECT 1 FROM {})", quoted(table));
+        self.ask(&format!("read the table {table}"), async |client| {
+            client.query_one(&sql, &[]).await
+        })
+        .map(|row| row.get(0))
+    }
+
+    /// How many rows it has.
+    pub(super) fn count(&self, table: &str) -> Result<u64> {
+        let sql = format!("SELECT count(*) FROM {}", quoted(table));
+        let row = self.ask(&format!("count the rows of {table}"), async |client| {
+            client.query_one(&sql, &[]).await
+        })?;
+        Ok(row.get::<_, i64>(0).unsigned_abs())
+    }
+
+    /// Notes that the copy to a table begins, and makes the table by this statement if there is one: both or none.
+    pub(super) fn begin(&self, table: &str, source: &str, create: Option<&str>) -> Result<()> {
+        self.ask(&format!("make the table {table}"), async |client| {
+            client.batch_execute("BEGIN").await?;
+            if let Some(create) = create {
+                client.batch_execute(create).await?;
+            }
+            client.execute(progress::BEGIN, &[&table, &source]).await?;
+            client.batch_execute("COMMIT").await
+        })
+    }
+
+    /// What the columns that can be compared come to.
+    pub(super) fn sum(&self, to: &Destination) -> Result<Sum> {
+        let columns: Vec<_> = to.compared().into_iter().map(|at| &to.columns[at]).collect();
+        let names: Vec<_> = columns.iter().map(|(name, _)| name).collect();
+        let sql = format!("SELECT {} FROM {}", named(&names), quoted(&to.name));
+        self.ask(&format!("read the table {}", to.name), async |client| {
+            let mut sum = Sum::default();
+            let none: [&str; 0] = [];
+            let rows = client.query_raw(&sql, none).await?;
+            let mut rows = std::pin::pin!(rows);
+            while let Some(row) = rows.try_next().await? {
+                let mut hash = RowHash::default();
+                for (at, (_, kind)) in columns.iter().enumerate() {
+                    hash.add(&value(&row, at, *kind)?);
+                }
+                sum.add(&hash);
+            }
+            Ok(sum)
+        })
+    }
+}
+
+fn value<'r>(row: &'r Row, at: usize, kind: Kind) -> Result<Value<'r>, tokio_postgres::Error> {
+    fn of<'r, T: FromSql<'r>>(row: &'r Row, at: usize) -> Result<Option<T>, tokio_postgres::Error> {
+        row.try_get(at)
+    }
+    let value = match kind {
+        Kind::Boolean => of(row, at)?.map(Value::Boolean),
+        Kind::Int2 => of::<i16>(row, at)?.map(|number| Value::Integer(number.into())),
+        Kind::Int4 => of::<i32>(row, at)?.map(|number| Value::Integer(number.into())),
+        Kind::Int8 => of(row, at)?.map(Value::Integer),
+        Kind::Float8 => of(row, at)?.map(Value::Real),
+        Kind::Text => of::<&str>(row, at)?.map(|text| Value::Text(text.into())),
+        Kind::Bytea => of(row, at)?.map(Value::Bytes),
+        // Such columns are not compared.
+        Kind::Other => None,
+    };
+    Ok(value.unwrap_or(Value::Null))
+}

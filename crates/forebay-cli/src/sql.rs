@@ -1,0 +1,12 @@
+//! Names and texts as both databases read them in SQL.
+
+/// A name.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Names, with commas between them.
+pub(crate) fn named<S: AsRef<str>>(names: &[S]) -> String {
+    let names: Vec<_> = names.iter().map(|name| quoted(name.as_ref())).collect();
+    names.join(", ")
+}
