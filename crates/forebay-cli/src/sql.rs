@@ -1,9 +1,6 @@
 //! Names and texts as both databases read them in SQL.
 
-/// A name.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
+pub(crate) use forebay::sql::quoted;
 
 /// Names, with commas between them.
 pub(crate) fn named<S: AsRef<str>>(names: &[S]) -> String {

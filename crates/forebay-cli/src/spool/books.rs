@@ -9,7 +9,6 @@ use forebay_bench::Stop;
 use forebay_bench::untouched::{Unreadable, Untouched};
 use serde::Serialize;
 
-use crate::doctor::shell::quoted;
 use crate::failure::{Failure, Result};
 use crate::unreadable;
 
