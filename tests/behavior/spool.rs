@@ -389,6 +389,7 @@ fn a_spool_is_let_go_of_though_a_forked_child_lives_on() {
 struct Stuck {
     committed: Sender<()>,
     go_on: Receiver<()>,
+    commits_on_caller: bool,
 }
 
 impl Around for Stuck {
@@ -400,7 +401,7 @@ impl Around for Stuck {
     }
 
     fn commits_on_caller(&self, _: &SqliteSink) -> bool {
-        false
+        self.commits_on_caller
     }
 }
 
@@ -411,7 +412,7 @@ fn a_commit_that_does_not_return_in_time_is_found_out_by_the_next_opening() {
     let (let_go, go_on) = channel();
     let config = place.config();
     let sink = SqliteSink::open(place.path(), &config).unwrap();
-    let sink = Surrounded::new(sink, Stuck { committed, go_on });
+    let sink = Surrounded::new(sink, Stuck { committed, go_on, commits_on_caller: false });
     let buffer = WriteBuffer::with_sink(sink, config).unwrap();
     let rows = rows_of(&buffer);
     let receipt = rows.submit(&Row { id: 0 }).unwrap();
@@ -429,6 +430,41 @@ fn a_commit_that_does_not_return_in_time_is_found_out_by_the_next_opening() {
     });
     assert_eq!(place.ids(), [0, 1]);
     place.is_empty();
+}
+
+#[test]
+fn a_spool_is_not_let_go_of_while_a_waiting_thread_may_still_commit() {
+    let place = Place::new();
+    let (committed, is_committed) = channel();
+    let (let_go, go_on) = channel();
+    let config = place.config();
+    let sink = SqliteSink::open(place.path(), &config).unwrap();
+    let sink = Surrounded::new(sink, Stuck { committed, go_on, commits_on_caller: true });
+    let buffer = WriteBuffer::with_sink(sink, config).unwrap();
+    let rows = rows_of(&buffer);
+    // Before the first the writer may still have the sink, which it has been asked for the table with.
+    eventually("one has committed its own row", || {
+        let_go.send(()).unwrap();
+        rows.write(&Row { id: 0 }).unwrap();
+        is_committed.recv_timeout(LONG).expect("a commit");
+        buffer.stats().commits_on_caller == 1
+    });
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| rows.write(&Row { id: 1 }));
+        is_committed.recv_timeout(LONG).expect("a commit");
+        let report = buffer.close_within(Duration::ZERO).unwrap();
+        assert_eq!((report.stats.commits_on_caller, report.stats.spooled), (2, 1));
+        // The writer's thread ends meanwhile, which has nothing to do.
+        for _ in 0..500 {
+            let refusal = place.refusal(ErrorKind::Spool);
+            assert!(refusal.contains("in use"), "it may still commit: {refusal}");
+        }
+        drop(let_go);
+        assert_eq!(waiting.join().unwrap().unwrap_err().kind(), ErrorKind::Spooled);
+        // Whoever has come back has let go of it.
+        place.drain();
+    });
+    assert_eq!(place.ids().iter().filter(|id| **id == 1).count(), 1);
 }
 
 #[test]

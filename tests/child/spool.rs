@@ -25,7 +25,8 @@ pub(crate) fn push(database: &Path, life: i64, seed: u64) {
     accepted.phase(Phase::Opening).unwrap();
     crate::say("opening");
     // Segments of other lengths than those of the child before; and room to grow into, of which there is much at times.
-    let max_buffer_bytes = random.usize(64..=128) * 1024;
+    let room = if Pushed::has_long_rows(life) { 128 } else { 1 };
+    let max_buffer_bytes = random.usize(64..=128) * 1024 * room;
     let times = [2, 4, 4, 16][random.usize(..4)];
     let config = spooling(database, max_buffer_bytes, times);
     let buffer = WriteBuffer::builder(database).config(config).open().unwrap();

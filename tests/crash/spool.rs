@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
-use support::{Accepted, LeftOver, Log, Phase, Seen, Spooled, Trial, is_full};
+use support::{Accepted, LeftOver, Log, Phase, Pushed, Seen, Spooled, Trial, is_full};
 
 use crate::victim::Victim;
 use crate::{number, rounds};
@@ -120,7 +120,12 @@ fn run(trial: Trial, happens: fn(&mut Course, &mut Database)) -> Hits {
 
 /// A process is killed while it pushes, or before.
 fn once_under_load(course: &mut Course, database: &mut Database) {
-    let moment = course.moment(Duration::from_millis(149));
+    let moment = if Pushed::has_long_rows(database.children + 1) {
+        // While rows are appended: not before it is open, and not when they have filled the spool.
+        Duration::from_micros(course.random.u64(5_000..60_000))
+    } else {
+        course.moment(Duration::from_millis(149))
+    };
     course.kill(database, Kill::Pushing(moment));
 }
 

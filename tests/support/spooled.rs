@@ -48,11 +48,17 @@ impl Pushed {
         (self.life, self.thread, self.n, part, self.text(part))
     }
 
-    /// Of any length up to 4 KiB: rows end anywhere in a page, and some are copied for long enough to be killed meanwhile.
+    /// Whether most of a child's rows are 256 KiB: to copy one takes long enough to be killed meanwhile.
+    pub fn has_long_rows(life: i64) -> bool {
+        life % 12 == 1
+    }
+
+    /// Of any length up to 4 KiB, and in some lives up to 256: rows end anywhere in a page.
     fn text(self, part: i64) -> String {
         let Self { life, thread, n, .. } = self;
         let mixed = (n * 31 + part * 7 + thread * 13 + life) % 64;
-        let words = if mixed >= 58 { 200 } else { 1 + mixed % 40 } as usize;
+        let (shorter, long) = if Self::has_long_rows(life) { (8, 12_800) } else { (58, 200) };
+        let words = if mixed < shorter { 1 + mixed % 40 } else { long } as usize;
         format!("{life} {thread} {n} {part}, ").repeat(words)
     }
 }
@@ -70,7 +76,7 @@ pub fn spooling(database: &Path, max_buffer_bytes: usize, times: usize) -> Confi
         linger: Duration::from_millis(2),
         max_buffer_bytes,
         max_batch_bytes: 8 * 1024,
-        max_row_bytes: 8 * 1024,
+        max_row_bytes: (8 * 1024).max(max_buffer_bytes / 8),
         max_wal_bytes: 256 * 1024,
         spool: Some(spool_of(database)),
         max_spool_bytes: times * max_buffer_bytes,

@@ -66,11 +66,7 @@ impl Shared {
         if matches!(state.life, Life::Ended(_)) {
             // Whoever has ended it decides the rows, and may still be at it.
             let closers = state.closers.all();
-            let is_late = state.abandoned;
-            drop(state);
-            if let Some(spool) = self.spool.as_ref().filter(|_| is_late) {
-                spool.close(false);
-            }
+            self.let_go_of_abandoned(state);
             closers.wake();
         } else {
             state.life = Life::Ended(closed());
@@ -81,20 +77,42 @@ impl Shared {
         errands
     }
 
+    /// The sink is dropped that a waiting thread had, which has come back after the writer has ended.
+    pub(crate) fn sink_is_gone(&self) {
+        let mut state = self.lock();
+        state.is_sink_out = false;
+        self.let_go_of_abandoned(state);
+    }
+
+    /// Lets others have the spool of rows that were decided without the holder of the sink, unless one is still to come back:
+    /// he may commit until then.
+    fn let_go_of_abandoned(&self, state: MutexGuard<'_, State>) {
+        if state.abandoned && !state.is_sink_out {
+            self.let_go_of_spool(state, None);
+        }
+    }
+
+    /// Lets others have the spool, which holds nothing when every row before the `next` one is decided.
+    fn let_go_of_spool(&self, mut state: MutexGuard<'_, State>, next: Option<u64>) {
+        let Some(spool) = &self.spool else { return };
+        let files = state.let_go_of_files();
+        drop(state);
+        drop(files);
+        spool.close(next);
+    }
+
     /// Every row is decided: holds the counters, which were added up batch by batch, against the log, whose end is the
     /// count of rows accepted. Then tells whoever waits for that.
     fn reckon<'s>(&'s self, mut state: MutexGuard<'s, State>) {
         let (accepted, decided) = (state.accepted(), state.stats.decided());
         let unaccounted = accepted.abs_diff(decided);
         state.stats.unaccounted = unaccounted;
-        if let Some(spool) = &self.spool {
+        if self.spool.is_some() {
             let is_empty = unaccounted == 0 && state.stats.spooled == 0;
             // Whoever has not come back may still commit: until then nobody else is to open it.
-            if state.writer_ended || !state.abandoned {
-                let files = state.let_go_of_files();
-                drop(state);
-                drop(files);
-                spool.close(is_empty);
+            if !state.abandoned || (state.writer_ended && !state.is_sink_out) {
+                let next = is_empty.then(|| state.open.end_seq());
+                self.let_go_of_spool(state, next);
                 state = self.lock();
             }
             if is_empty {

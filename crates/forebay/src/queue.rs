@@ -334,6 +334,7 @@ impl Shared {
             return None;
         }
         let worker = state.take_worker();
+        state.is_sink_out = true;
         state.stats.commits_on_caller += 1;
         self.swap(state, Trigger::Receipt);
         Some(worker)
@@ -345,9 +346,11 @@ impl Shared {
         if state.writer_ended {
             // Nobody will use it any more.
             drop(state);
-            return drop(worker);
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(worker)));
+            return self.sink_is_gone();
         }
         state.worker = Some(worker);
+        state.is_sink_out = false;
         if state.sleep == Sleep::WithoutSink {
             // The writer sleeps on, and from now on a row is worth waking it for.
             state.sleep = Sleep::Idle;
@@ -363,18 +366,23 @@ impl Shared {
     /// The segment in flight has been decided: it is spare again.
     pub(crate) fn recycle(&self) {
         let mut state = self.lock();
-        let superfluous = state.recycle();
+        if let Some(superfluous) = state.recycle() {
+            drop(state);
+            let bytes = superfluous.file_bytes();
+            // It counts as long as it takes up room.
+            let is_gone = superfluous.delete();
+            state = self.lock();
+            if is_gone {
+                // The buffer may have ended meanwhile, and let go of all files.
+                state.growth.bytes = state.growth.bytes.saturating_sub(bytes);
+            }
+        }
         if state.asks_for_segment() {
             self.growing.notify_one();
         }
         // When the open segment is what the writer takes next, that makes room, and those who found none are woken then.
         if state.pressed && (!state.waiting.is_empty() || state.open.rows() == 0) {
             self.wake_for_room(state);
-        } else {
-            drop(state);
-        }
-        if let Some(segment) = superfluous {
-            segment.delete();
         }
     }
 

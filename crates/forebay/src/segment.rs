@@ -251,10 +251,10 @@ impl Segment {
         }
     }
 
-    /// Removes its file.
-    pub(crate) fn delete(self) {
+    /// Removes its file. False when it is still there.
+    pub(crate) fn delete(self) -> bool {
         match self.store {
-            Store::Memory { .. } => {}
+            Store::Memory { .. } => true,
             Store::Mapped(file) => file.delete(),
             Store::Recovered { rows, .. } => rows.delete(),
         }

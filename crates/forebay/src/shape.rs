@@ -443,8 +443,17 @@ impl Shapes {
     /// Makes the shape of another process's rows anew; it has a number of this process.
     #[cfg(feature = "spool")]
     pub(crate) fn restore(&self, definition: &Definition) -> Result<Arc<Shape>> {
-        let Definition { target, fields, positional, columns, parameters, .. } = definition.clone();
-        let Definition { key, key_types, newest, .. } = definition.clone();
+        let Definition {
+            number: _,
+            target,
+            fields,
+            positional,
+            columns,
+            parameters,
+            key,
+            key_types,
+            newest,
+        } = definition.clone();
         self.add(|id| Shape {
             id,
             target: Arc::new(target),

@@ -69,8 +69,8 @@ pub trait Sink: Send {
     /// What the database says of a spool: how many of its rows it has. `None` when it has never heard of it.
     ///
     /// A sink that keeps books does so for every batch that has an [`entry`](Batch::entry): their change is the
-    /// first statement of the batch's transaction, and so is every refused row that nobody holds a
-    /// [receipt](crate::Row::has_receipt) for, kept in the database with its error. Then it may say
+    /// first statement of the batch's transaction, and so is every refused row that was handed over
+    /// without a [receipt](crate::Row::has_receipt), kept in the database with its error. Then it may say
     /// [`SinkError::in_doubt`] where it would have to say [`SinkError::unknown`]: it is given the very same batch again and finds out.
     ///
     /// # Errors

@@ -44,6 +44,8 @@ pub(crate) struct State {
     /// The sequence number of this buffer's first row: not 0 where a spool had rows before.
     pub(crate) first_seq: u64,
     pub(crate) worker: Option<Box<Worker>>,
+    /// A thread has it that waits for its row.
+    pub(crate) is_sink_out: bool,
     pub(crate) life: Life,
     /// Why the database cannot be written at the moment.
     pub(crate) paused: Option<Error>,
@@ -136,6 +138,7 @@ impl State {
             growth,
             first_seq,
             worker: Some(Box::new(worker)),
+            is_sink_out: false,
             life: Life::Open,
             paused: None,
             stats: Stats { replayed, ..Stats::default() },
@@ -191,6 +194,7 @@ impl State {
     /// Has the full segment wait to be written, and rows go to a spare one.
     #[cold]
     fn roll(&mut self) -> Result<(), Refused> {
+        // Who comes here asks for both in one condition, which is what takes a push least.
         if self.growth.is_too_large() {
             return Err(Refused::Full);
         }
@@ -217,7 +221,6 @@ impl State {
             self.spares.push(segment);
             return None;
         }
-        self.growth.bytes -= segment.file_bytes();
         Some(segment)
     }
 

@@ -70,7 +70,7 @@ pub(crate) fn run(shared: &Arc<Shared>) {
     let _ending = Ending(shared);
     let _holding = Holding::sink_of(shared.id());
     if catch_unwind(AssertUnwindSafe(|| serve(shared))).is_err() {
-        abandon_after_panic(shared);
+        abandon_after_panic(shared, None);
     }
 }
 
@@ -119,7 +119,7 @@ pub(crate) fn commit_on_caller(shared: &Arc<Shared>, rows: &Range<u64>) {
     }));
     drop(holding);
     match untidy {
-        Err(_) => return abandon_after_panic(shared),
+        Err(_) => return abandon_after_panic(shared, Some(worker)),
         // Nobody's commit should wait for the house-keeping, the caller's least of all.
         Ok(true) => shared.send(Box::new(|sink| {
             if let Ok(sink) = sink {
@@ -355,11 +355,15 @@ pub(crate) fn abandon(shared: &Shared, why: Error, cause: &Error) -> bool {
     true
 }
 
-/// Nothing is logged before everybody is told: it may be the log's subscriber that panics.
-fn abandon_after_panic(shared: &Shared) {
+/// Nothing is logged before everybody is told, and a waiting thread has given the sink back: it may be the log's subscriber
+/// that panics.
+fn abandon_after_panic(shared: &Shared, worker: Option<Box<Worker>>) {
     let bug = "the writer panicked outside of a commit: a bug in forebay, in its sink or in a subscriber of its log";
     let cause = Error::new(ErrorKind::Panicked, bug);
     abandon(shared, failure(shared, &cause), &cause);
+    if let Some(worker) = worker {
+        shared.return_sink(worker);
+    }
     tracing::error!(database = shared.name(), "{cause}");
 }
 

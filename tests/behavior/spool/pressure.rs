@@ -1,5 +1,6 @@
 //! A spool grows while the database cannot be written, up to its limit: then there is back-pressure, and nobody is forgotten.
 
+use std::fs;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
@@ -10,7 +11,7 @@ use futures::FutureExt;
 use serde::Serialize;
 use support::{Surrounded, adds_up};
 
-use super::{LONG, Place, Row, Stuck, all, eventually, rows_of};
+use super::{LONG, Place, Row, Stuck, all, eventually, names, rows_of};
 
 /// Segments of 4 KiB, as many as this.
 fn tiny(place: &Place, segments: usize) -> Config {
@@ -72,6 +73,34 @@ fn a_spool_that_is_full_pushes_back_until_rows_are_written() {
 }
 
 #[test]
+fn a_file_that_cannot_be_removed_counts_as_long_as_it_is_there() {
+    let place = Place::new();
+    let buffer = open(&place, 6);
+    let rows = rows_of(&buffer);
+    let lock = place.lock();
+    let mut next = 0;
+    eventually("the spool is full", || {
+        while rows.try_push(&Row { id: next }).is_ok() {
+            next += 1;
+        }
+        buffer.stats().spool_bytes == 6 * 4_096
+    });
+    let segments = names(&place.folder()).into_iter().filter(|name| name.starts_with("segment-"));
+    for path in segments.map(|name| place.folder().join(name)) {
+        // The process has it mapped.
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+    }
+    drop(lock);
+    buffer.flush().unwrap();
+    // The last of them is done with before this one is written.
+    rows.write(&Row { id: next }).unwrap();
+    assert_eq!(buffer.stats().spool_bytes, 6 * 4_096);
+    buffer.close().unwrap();
+    assert_eq!(place.ids(), all(0..=next));
+}
+
+#[test]
 fn a_row_of_the_largest_size_fits_and_a_larger_one_is_refused() {
     #[derive(Serialize)]
     struct Text {
@@ -105,7 +134,7 @@ fn many_small_segments_that_have_gathered_are_written_in_order_and_removed() {
     rows.write(&Row { id: 8_100 }).unwrap();
     let least = buffer.stats().spool_bytes;
     assert!(least <= 4 * 4_096, "what is not needed any more is removed: {least}");
-    let files = super::names(&place.folder());
+    let files = names(&place.folder());
     assert!(files.len() <= 4 + 4, "{files:?}");
     buffer.close().unwrap();
     place.is_empty();
@@ -283,7 +312,7 @@ fn a_spool_with_more_than_it_may_hold_takes_rows_again_as_soon_as_there_is_room(
     let (committed, is_committed) = channel();
     let (let_go, go_on) = channel();
     let sink = SqliteSink::open(place.path(), &config).unwrap();
-    let sink = Surrounded::new(sink, Stuck { committed, go_on });
+    let sink = Surrounded::new(sink, Stuck { committed, go_on, commits_on_caller: false });
     let buffer = WriteBuffer::with_sink(sink, config).unwrap();
     thread::scope(|scope| {
         // The table is looked at between two batches of the replay.

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use forebay::{Config, ErrorKind, Retry, WriteBuffer};
 use support::{Gate, Scratch};
@@ -124,6 +125,35 @@ fn a_database_that_was_restored_from_a_backup_is_not_gone_on_with() {
     }
     place.drain();
     assert_eq!(place.ids(), all(0..=10_000));
+}
+
+#[test]
+fn rows_for_a_restored_database_are_not_taken_for_those_that_the_newer_one_has() {
+    let place = Place::new();
+    let [backup, newer] = ["backup.db", "newer.db"].map(|name| place.path().with_file_name(name));
+    let exchange = |away: &Path, back: &Path| {
+        fs::rename(place.path(), away).unwrap();
+        for suffix in ["db-wal", "db-shm"] {
+            let _ = fs::remove_file(place.path().with_extension(suffix));
+        }
+        fs::rename(back, place.path()).unwrap();
+    };
+    let buffer = place.open();
+    let rows = rows_of(&buffer);
+    rows.write(&Row { id: 0 }).unwrap();
+    place.scratch.connection().execute("VACUUM INTO ?1", [backup.to_str().unwrap()]).unwrap();
+    (1..10).for_each(|id| rows.write(&Row { id }).unwrap());
+    buffer.close().unwrap();
+    place.is_empty();
+    exchange(&newer, &backup);
+    place.leave(100..104);
+    // Of its ten rows these would be the second to the fifth.
+    exchange(&backup, &newer);
+    let refusal = place.refusal(ErrorKind::Spool);
+    assert!(refusal.contains("of another database"), "{refusal}");
+    exchange(&newer, &backup);
+    place.drain();
+    assert_eq!(place.ids(), [0, 100, 101, 102, 103]);
 }
 
 #[test]

@@ -289,6 +289,22 @@ fn a_dead_letter_that_may_not_have_been_told_is_told_by_a_process_that_writes_no
 }
 
 #[test]
+fn a_spool_that_is_closed_and_opened_again_goes_on_with_its_books() {
+    let place = Place::new();
+    for life in 1..4 {
+        let buffer = place.open();
+        let rows = rows_of(&buffer);
+        rows.write(&Row { id: life }).unwrap();
+        rows.push(&Row { id: BAD }).unwrap();
+        place.left_by(&buffer, || rows.push(&Row { id: life }).unwrap());
+        drop((buffer, rows));
+        place.drain();
+        let books = place.scratch.column::<i64>("SELECT applied FROM _forebay");
+        assert_eq!(books, [3 * life], "of one spool");
+    }
+}
+
+#[test]
 fn a_group_of_more_rows_than_a_transaction_may_have_is_replayed_in_one() {
     let place = Place::new();
     let buffer = place.open();

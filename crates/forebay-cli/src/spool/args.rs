@@ -148,6 +148,9 @@ Rows that the database refuses are kept in its table _forebay_rejected, each as 
 line of JSON with the reason and its values:
     sqlite3 app.db 'SELECT letter FROM _forebay_rejected'
 
+The application is not told of them, nor of those refused in its last batch before
+it ended, which it may not have been told of either: the report has these as untold.
+
 The database is put into WAL mode and stays in it. It is never made anew, nor is a
 spool. A spool that a process has open is left to it.
 

@@ -9,7 +9,6 @@ use forebay_bench::Stop;
 use forebay_bench::untouched::{Unreadable, Untouched};
 use serde::Serialize;
 
-use super::report::{numbered, rows};
 use crate::doctor::shell::quoted;
 use crate::failure::{Failure, Result, because};
 
@@ -115,55 +114,17 @@ pub(super) fn unread(database: &Path, why: Unreadable) -> Failure {
 
 impl Books {
     /// Holds a spool against what a database has of it. While it is in use the two are not of one moment.
-    pub(super) fn new(
-        folder: &Path,
-        seen: &Inspection,
-        database: &Path,
-        applied: Option<u64>,
-    ) -> Self {
+    pub(super) fn new(seen: &Inspection, database: &Path, applied: Option<u64>) -> Self {
         let used = seen.segments.iter().filter(|segment| {
             matches!(segment.state, SegmentState::Open | SegmentState::Sealed) || segment.rows > 0
         });
         let used: Vec<_> =
             used.map(|segment| segment.first_row..segment.first_row + segment.rows).collect();
-        let first = used.iter().map(|rows| rows.start).min();
-        let end = used.iter().map(|rows| rows.end).max();
         let all: u64 = used.iter().map(|rows| rows.end - rows.start).sum();
         let has = if seen.is_closed { u64::MAX } else { applied.unwrap_or(0) };
         let left = used.iter().map(|rows| rows.end - rows.start.max(has).min(rows.end)).sum();
-        let is_settled = !seen.in_use && !seen.is_closed && seen.refusal.is_none();
-        let problem = first
-            .zip(end)
-            .filter(|_| is_settled)
-            .and_then(|(first, end)| mismatch(folder, database, first..end, applied));
         let database = database.to_string_lossy().into_owned();
+        let problem = seen.mismatch(&database, applied);
         Self { database, applied, decided: all - left, left, problem }
-    }
-}
-
-/// Why a spool with these rows does not go with a database.
-fn mismatch(
-    folder: &Path,
-    database: &Path,
-    here: std::ops::Range<u64>,
-    applied: Option<u64>,
-) -> Option<String> {
-    let (name, word) = (database.display(), quoted(folder));
-    match applied {
-        None if here.is_empty() => None,
-        None => Some(format!(
-            "{name} knows nothing of this spool, which has {} for the database that it was used with: name that one with --database",
-            rows(here.end - here.start)
-        )),
-        Some(applied) if applied < here.start => Some(format!(
-            "{name} has an earlier state than this spool goes on from, as after a backup was restored: {} in neither; bring back the \
-             newer database, or have `forebay spool salvage {word}` go on without them",
-            numbered(applied..here.start)
-        )),
-        Some(applied) if applied > here.end => Some(format!(
-            "this spool is older than {name}, which has rows of it up to row {}: bring back the newer spool",
-            applied - 1
-        )),
-        Some(_) => None,
     }
 }

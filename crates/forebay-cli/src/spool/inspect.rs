@@ -26,7 +26,7 @@ pub(super) fn run(args: &Inspect) -> Result<Exit> {
     if let (Some(database), Some(id)) = (&database, &seen.id) {
         match books::ask(database, id, &stop) {
             Ok(applied) => {
-                found = Some(books::Books::new(&args.folder, &seen, database, applied));
+                found = Some(books::Books::new(&seen, database, applied));
             }
             Err(why) => {
                 let why = books::unread(database, why);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,13 @@ pub(super) fn run(folder: &Path, database: Option<&Path>, screen: &Screen) -> Re
         max_row_bytes: MIB,
         ..Config::default()
     };
-    let buffer = WriteBuffer::builder(&task.database).config(config).open()?;
+    let letters = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&letters);
+    let builder = WriteBuffer::builder(&task.database).config(config);
+    let builder = builder.on_reject(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+    });
+    let buffer = builder.open()?;
     is_opening.store(false, Ordering::Relaxed);
     let is_interrupted = wait(&buffer, &ended, screen);
     let patience = if is_interrupted { GRACE } else { buffer.config().close_timeout };
@@ -73,7 +79,9 @@ pub(super) fn run(folder: &Path, database: Option<&Path>, screen: &Screen) -> Re
     let stats = closed.map_or_else(|_| buffer.stats(), |report| report.stats);
     let health = buffer.health();
     drop(buffer);
-    task.tell(&stats, health, is_interrupted.then(|| signalled.signal()).flatten())
+    // Those of its own rows, and those that an earlier process may not have told of.
+    let untold = letters.load(Ordering::Relaxed).saturating_sub(stats.rejected);
+    task.tell(&stats, untold, health, is_interrupted.then(|| signalled.signal()).flatten())
 }
 
 /// Waits until all is written, or no more is to be: whether a signal has come.
@@ -126,13 +134,19 @@ impl Task {
             return Err(Failure::new(refusal.clone()));
         }
         let database = books::needed(folder, given, &seen)?;
-        check(folder, &seen, &database, stop)?;
+        check(&seen, &database, stop)?;
         let (folder, id) = (folder.to_owned(), seen.id);
         Ok((!seen.is_closed).then_some(Self { folder, database, id }))
     }
 
     /// Tells what became of the rows.
-    fn tell(&self, stats: &Stats, health: Health, signal: Option<i32>) -> Result<Exit> {
+    fn tell(
+        &self,
+        stats: &Stats,
+        untold: u64,
+        health: Health,
+        signal: Option<i32>,
+    ) -> Result<Exit> {
         let left = stats.spooled + stats.pending;
         let name = shown(&self.database);
         let mut text = format!("{} → {name}\n", shown(&self.folder));
@@ -145,11 +159,13 @@ impl Task {
         if stats.superseded > 0 {
             line("superseded", stats.superseded, "by newer rows with the same key".to_owned());
         }
-        let kept = match stats.rejected {
-            0 => String::new(),
-            _ => format!("kept in the table _forebay_rejected: `{}`", self.query()),
-        };
-        line("rejected", stats.rejected, kept);
+        let kept = format!("kept in the table _forebay_rejected: `{}`", self.query());
+        let rejected = if stats.rejected == 0 { String::new() } else { kept.clone() };
+        line("rejected", stats.rejected, rejected);
+        if untold > 0 {
+            let before = "refused before, and the application may not have been told";
+            line("untold", untold, format!("{before}; {kept}"));
+        }
         if stats.unknown > 0 {
             line("unknown", stats.unknown, "look whether the database has them".to_owned());
         }
@@ -195,11 +211,14 @@ impl Task {
 
 /// Refuses a database that a buffer would refuse, or make anew. One that cannot be read without being changed, or is locked, is
 /// left to the buffer, which waits.
-fn check(folder: &Path, seen: &Inspection, database: &Path, stop: &Stop) -> Result<()> {
+fn check(seen: &Inspection, database: &Path, stop: &Stop) -> Result<()> {
     let Some(id) = &seen.id else { return Ok(()) };
     match books::ask(database, id, stop) {
-        Ok(applied) => match books::Books::new(folder, seen, database, applied).problem {
-            Some(problem) => Err(Failure::new(problem)),
+        Ok(applied) => match seen.mismatch(&database.to_string_lossy(), applied) {
+            Some(why) if applied.is_none() => {
+                Err(Failure::new(why).hint("--database names the one that it was used with"))
+            }
+            Some(why) => Err(Failure::new(why)),
             None => Ok(()),
         },
         Err(Unreadable::Locked | Unreadable::LogAlone | Unreadable::BrokenOff) => Ok(()),

@@ -1,7 +1,6 @@
 //! What is in a spool, as text for people or JSON for programs.
 
 use std::fmt::Write as _;
-use std::ops::Range;
 use std::path::Path;
 
 use forebay::spool::{Inspection, Segment, SegmentState, Table};
@@ -251,15 +250,6 @@ pub(super) fn rows(number: u64) -> String {
 /// `1 row is`, `1,200 rows are`.
 fn are(number: u64) -> String {
     format!("{} {}", rows(number), if number == 1 { "is" } else { "are" })
-}
-
-/// `row 7 is`, `rows 7 to 9 are`.
-pub(super) fn numbered(rows: Range<u64>) -> String {
-    let Range { start, end } = rows;
-    match end.saturating_sub(start) {
-        1 => format!("row {start} is"),
-        _ => format!("rows {start} to {} are", end.saturating_sub(1)),
-    }
 }
 
 fn file_name(path: &str) -> String {

@@ -28,9 +28,11 @@ pub(super) fn run(args: &Salvage, screen: &Screen) -> Result<Exit> {
         true => None,
         false => Some(database(args, &seen)?),
     };
+    // From now on no process writes its rows, so that what the database says of them still holds when they are kept.
+    let salvage = spool::Salvage::begin(&args.folder)?;
     let mut applied = None;
-    if let (Some(database), Some(id)) = (&database, &seen.id) {
-        let asked = books::ask(database, id, &stop);
+    if let Some(database) = &database {
+        let asked = books::ask(database, salvage.id(), &stop);
         if stop.is_stopped() {
             return interrupted();
         }
@@ -39,7 +41,7 @@ pub(super) fn run(args: &Salvage, screen: &Screen) -> Result<Exit> {
     }
     // Its name before it is set aside.
     let old = fs::canonicalize(&args.folder).unwrap_or_else(|_| args.folder.clone());
-    let salvaged = spool::salvage(&args.folder, applied)?;
+    let salvaged = salvage.finish(applied)?;
     print(&told(&args.folder, &old, database.as_deref(), &salvaged))?;
     if stop.is_stopped() {
         return interrupted();

@@ -45,6 +45,24 @@ fn rows_that_the_database_refuses_are_kept_in_a_table_of_their_own_and_told() {
 }
 
 #[test]
+fn refused_rows_of_which_the_application_may_not_have_heard_are_counted() {
+    let folder = sample::folder(0, &[9], 0);
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON states WHEN new.id IN (4, 5)
+        BEGIN SELECT RAISE(ABORT, 'no'); END";
+    folder.connection().execute_batch(refuse).unwrap();
+    let ran = folder.run(REPLAY).exits(1);
+    assert!(!ran.out.contains("untold"), "these it has told of itself: {ran:?}");
+    // As if the application had been killed after its last batch, of row 5 on.
+    std::fs::remove_dir_all(folder.path("app.spool")).unwrap();
+    sample::write(&folder.path("app.spool"), 0, &[9]);
+    folder.connection().execute_batch("UPDATE _forebay SET told = 5").unwrap();
+    let ran = folder.run(REPLAY).exits(0);
+    let untold = ran.out.lines().find(|line| line.contains("untold")).unwrap_or_default();
+    assert!(untold.contains(" 1  refused before"), "{ran:?}");
+    assert!(untold.contains("FROM _forebay_rejected WHERE spool"), "{ran:?}");
+}
+
+#[test]
 fn a_replay_that_is_interrupted_leaves_the_rest_in_the_spool() {
     let folder = sample::folder(0, &[9], 0);
     // A trigger that takes its time: the lock would keep the buffer from being opened.
@@ -54,9 +72,15 @@ fn a_replay_that_is_interrupted_leaves_the_rest_in_the_spool() {
     let mut replay = folder.start(REPLAY);
     let until = Instant::now() + Duration::from_secs(20);
     let look = || folder.run("forebay spool inspect app.spool --json").summary();
-    // Then it has the spool open, and the first of its rows at hand.
-    while look()["in_use"] != true {
+    // The last thing in opening a spool is that it is opened once more; then the first of its rows is at hand.
+    while look()["epoch"] != 4 {
         assert!(Instant::now() < until, "it never opened the spool");
+        std::thread::yield_now();
+    }
+    let connection = folder.connection();
+    connection.busy_timeout(Duration::ZERO).unwrap();
+    while connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok() {
+        assert!(Instant::now() < until, "it never wrote a row");
         std::thread::yield_now();
     }
     replay.signal("INT");

@@ -93,6 +93,8 @@ fn a_database_that_cannot_be_asked_or_knows_nothing_of_it_stops_it_before_anythi
     .unwrap();
     told += &said(&folder, "forebay spool salvage app.spool --database text.db");
     fs::remove_file(folder.path("text.db")).unwrap();
-    assert_eq!(files(&folder), before);
+    let mut after = files(&folder);
+    after.retain(|name, _| !name.ends_with("/lock"));
+    assert_eq!(after, before);
     assert_snapshot!(told);
 }

@@ -62,7 +62,7 @@ impl Spool {
         match *self {}
     }
 
-    pub(crate) fn close(&self, _: bool) {
+    pub(crate) fn close(&self, _: Option<u64>) {
         match *self {}
     }
 }
@@ -100,7 +100,7 @@ impl SegmentFile {
         match *self {}
     }
 
-    pub(crate) fn delete(self) {
+    pub(crate) fn delete(self) -> bool {
         match self {}
     }
 }
@@ -122,7 +122,7 @@ impl Recovered {
         match *self {}
     }
 
-    pub(crate) fn delete(self) {
+    pub(crate) fn delete(self) -> bool {
         match self {}
     }
 }

@@ -128,17 +128,19 @@ impl SegmentFile {
         self.end = HEADER;
     }
 
-    /// Removes the file of a segment whose rows are decided, or that is free. Logged when it fails: a free segment that stays
-    /// does no harm, and goes when the spool is opened next.
-    pub(crate) fn delete(mut self) {
+    /// Removes the file of a segment whose rows are decided, or that is free. False, and logged, when it fails: a free segment
+    /// that stays does no harm, and goes when the spool is opened next.
+    pub(crate) fn delete(mut self) -> bool {
         self.free();
         step();
-        if let Err(error) = fs::remove_file(&self.path) {
+        let removed = fs::remove_file(&self.path);
+        if let Err(error) = &removed {
             tracing::warn!(
                 "cannot remove {}, which is free: it takes up room until the spool is opened again: {error}",
                 self.path.display()
             );
         }
+        removed.is_ok()
     }
 
     /// Where it is.

@@ -105,12 +105,9 @@ impl Header {
         })
     }
 
-    /// The word that says that units up to `end` are accepted; [`FREE`] when that is 0.
+    /// The word that says that units up to `end` are accepted.
     #[inline]
     pub(crate) fn published(&self, end: u32) -> u64 {
-        if end == 0 {
-            return FREE;
-        }
         // Odd factors, so that any other `end` has another check, and so that zeros are never one.
         let salt = (self.first_seq ^ self.spool as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
             ^ u64::from(self.epoch).wrapping_mul(0xD6E8_FEB8_6659_FD93);
@@ -118,7 +115,7 @@ impl Header {
         (mixed & 0xFFFF_FFFF_0000_0000) | u64::from(end)
     }
 
-    /// Where the last accepted unit ends; 0 for a segment that is free. `None` when the word is not one of this header's.
+    /// Where the last accepted unit ends. `None` when the word is not one of this header's.
     pub(crate) fn end(&self, published: u64) -> Option<u32> {
         let end = published as u32;
         (self.published(end) == published).then_some(end)

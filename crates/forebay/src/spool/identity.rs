@@ -20,12 +20,14 @@ const UNCHECKED: &str = "does not match its own check";
 /// Which spool it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// Drawn once; with [`key`](Self::key) the database keeps its books under it.
+    /// Drawn when there is no row that a database is to have; with [`key`](Self::key) the database keeps its books under it.
     pub(crate) spool: u128,
     /// How often it was opened.
     pub(crate) epoch: u32,
     /// Whether segments of this epoch are in use; not after a clean close.
     pub(crate) open: bool,
+    /// Where it was closed: the number of the next row. Earlier versions did not say it.
+    pub(crate) next: Option<u64>,
     /// The name of the sink that its rows are for.
     pub(crate) database: String,
     /// Which boot of the machine it was opened in, where the system tells.
@@ -47,6 +49,8 @@ struct Text {
     spool: String,
     epoch: u32,
     open: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next: Option<u64>,
     database: String,
     boot: Option<String>,
     /// CRC-32C of the same JSON with this field empty, as 8 hex digits.
@@ -150,6 +154,7 @@ impl Text {
             spool: identity.key(),
             epoch: identity.epoch,
             open: identity.open,
+            next: identity.next,
             database: identity.database.clone(),
             boot: identity.boot.clone(),
             check: String::new(),
@@ -169,8 +174,8 @@ impl Text {
             return None;
         }
         let spool = u128::from_str_radix(&self.spool, 16).ok()?;
-        let Self { epoch, open, database, boot, .. } = self;
-        Some(Identity { spool, epoch, open, database, boot })
+        let Self { epoch, open, next, database, boot, .. } = self;
+        Some(Identity { spool, epoch, open, next, database, boot })
     }
 }
 
@@ -181,7 +186,7 @@ mod tests {
 
     fn identity() -> Identity {
         let (database, boot) = ("data/app.db".to_owned(), Some("a-boot".to_owned()));
-        Identity { spool: 0xFEED << 64 | 7, epoch: 3, open: true, database, boot }
+        Identity { spool: 0xFEED << 64 | 7, epoch: 3, open: true, next: None, database, boot }
     }
 
     #[test]
@@ -190,7 +195,7 @@ mod tests {
         assert_eq!(Identity::read(folder.path()).expect("nothing there"), None);
         identity().write(folder.path()).expect("writes");
         assert_eq!(Identity::read(folder.path()).expect("reads"), Some(identity()));
-        let closed = Identity { open: false, boot: None, epoch: 4, ..identity() };
+        let closed = Identity { open: false, next: Some(9), boot: None, epoch: 4, ..identity() };
         closed.write(folder.path()).expect("writes again");
         assert_eq!(Identity::read(folder.path()).expect("reads"), Some(closed));
         assert_eq!(identity().key(), "000000000000feed0000000000000007");

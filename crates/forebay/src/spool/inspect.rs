@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -17,7 +18,7 @@ use super::identity::{self, Identity, Look};
 use super::image::{BadState, State, check_unit, is_torn, units};
 use super::lock;
 use super::refusal::{row_range, unreadable};
-use super::scan::scan;
+use super::scan::{check, scan};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A file that changes while it is read is read again, so many times at the most.
@@ -46,6 +47,20 @@ pub struct Inspection {
     pub has_torn_tail: bool,
     /// Why a buffer would not open it; never while it is in use, when this cannot be told.
     pub refusal: Option<String>,
+    #[serde(skip)]
+    folder: PathBuf,
+    /// Those that a buffer would have to write, or that the database has.
+    #[serde(skip)]
+    rows: Option<Range<u64>>,
+}
+
+impl Inspection {
+    /// Why a buffer would not open it with a database that has decided so many of its rows, see [`Books`](crate::Books), and by
+    /// `None` knows nothing of it. None where it would, nor where that cannot be told: while it is in use, or damaged.
+    pub fn mismatch(&self, database: &str, applied: Option<u64>) -> Option<String> {
+        let checked = check(&self.folder, self.rows.as_ref(), applied, database);
+        checked.err().map(|error| error.to_string())
+    }
 }
 
 /// A file of rows.
@@ -133,10 +148,12 @@ pub fn inspect(folder: impl AsRef<Path>) -> Result<Inspection> {
         segments.push(looked.segment);
     }
     segments.sort_by_key(|segment| (segment.state == SegmentState::Free, segment.first_row));
-    let refusal = damage.or_else(|| {
-        let identity = identity.as_ref().filter(|_| !in_use)?;
-        scan(folder, identity).err().map(|error| error.to_string())
-    });
+    let scan = identity.as_ref().filter(|_| !in_use).map(|identity| scan(folder, identity));
+    let (rows, refusal) = match scan {
+        Some(Ok(scan)) => (scan.rows, None),
+        Some(Err(error)) => (None, Some(error.to_string())),
+        None => (None, damage),
+    };
     let tables = tables.into_iter().map(|(table, (rows, bytes))| Table { table, rows, bytes });
     let id = match &identity {
         Some(identity) => Some(identity.key()),
@@ -152,6 +169,8 @@ pub fn inspect(folder: impl AsRef<Path>) -> Result<Inspection> {
         tables: tables.collect(),
         has_torn_tail,
         refusal,
+        folder: folder.to_owned(),
+        rows,
     })
 }
 

@@ -30,7 +30,7 @@ pub(crate) use definition::{Definition, Journal};
 pub(crate) use file::SegmentFile;
 pub(crate) use format::{after_unit, check_of};
 pub use inspect::{Inspection, Segment, SegmentState, Table, inspect};
-pub use salvage::{Salvaged, Unread, salvage};
+pub use salvage::{Salvage, Salvaged, Unread, salvage};
 
 use self::format::Header;
 use self::identity::Identity;
@@ -136,22 +136,22 @@ impl Spool {
         self.birthmark.is_of_a_child()
     }
 
-    /// Lets another process open it. When it `is_empty`, every row being decided, what is not needed any more is removed;
+    /// Lets another process open it. When every row before the `next` one is decided, what is not needed any more is removed;
     /// errors are logged, for the next opening copes.
-    pub(crate) fn close(&self, is_empty: bool) {
+    pub(crate) fn close(&self, next: Option<u64>) {
         if self.is_forked() {
             // The files are the parent's.
             return;
         }
         let Some(hold) = self.hold.lock().take() else { return };
-        if is_empty {
-            self.remove_all();
+        if let Some(next) = next {
+            self.remove_all(next);
         }
         hold.lock.release();
     }
 
-    fn remove_all(&self) {
-        let closed = Identity { open: false, ..self.identity.clone() };
+    fn remove_all(&self, next: u64) {
+        let closed = Identity { open: false, next: Some(next), ..self.identity.clone() };
         // While it says that it is open its segments must be there.
         let listed = closed.write(&self.folder).and_then(|()| files::list(&self.folder));
         let files = match listed {
@@ -197,13 +197,16 @@ impl Recovered {
         self.found.load(self.from, &number)
     }
 
-    /// Removes the file, whose rows are decided, as all before them. Logged when it fails: then the file says that it is free,
-    /// where it can still be written, for its rows would be out of place beside later ones.
-    pub(crate) fn delete(self) {
+    /// Removes the file, whose rows are decided, as all before them. False, and logged, when it fails: then the file says that
+    /// it is free, where it can still be written, for its rows would be out of place beside later ones.
+    pub(crate) fn delete(self) -> bool {
         let path = &self.found.path;
         let error = match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => error,
-            _ => return step(),
+            _ => {
+                step();
+                return true;
+            }
         };
         let freed = file::free(path).is_ok();
         tracing::warn!(
@@ -215,6 +218,7 @@ impl Recovered {
                 "remove it before the spool is opened again"
             }
         );
+        false
     }
 }
 

@@ -4,12 +4,13 @@
 //! same rows:
 //!
 //! 1. *The folder, the lock, the verdict.* Up to here nothing in the folder changes but for the lock's file.
-//! 2. *The identity of a new spool*, with epoch 0 and closed: it is there before any segment, without which a folder with
-//!    segments is one whose identity is missing.
-//! 3. *Leftovers go.* Free segments and unfinished files mean nothing; so do all segments of a spool that was closed. A
+//! 2. *Leftovers go.* Free segments and unfinished files mean nothing; so do all segments of a spool that was closed. A
 //!    segment that an opening restarted without getting further is of an epoch that is not in force, and empty. It
 //!    has to go before that very epoch comes into force, now: the row that it begins at is this opening's too, unless the
 //!    spool was closed and the database is another one.
+//! 3. *The identity of a new spool*, closed at row 0: of a folder that had none, and of one that was closed with other books than
+//!    those that are there now. It is written when no segment of another spool is left, and before there is any of its own, without
+//!    which a folder with segments is one whose identity is missing.
 //! 4. *Two segment files*, free, with numbers above all that there were. They are leftovers to the next opening. So are the
 //!    definitions of the new epoch, which are begun anew.
 //! 5. *The books are opened*, if the database has never heard of the spool. No row is undecided then, so that what they say
@@ -48,7 +49,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filesystem::network_filesystem;
 use crate::shape::Shapes;
-use crate::sink::Sink;
+use crate::sink::{Books, Sink};
 use crate::sync::Mutex;
 
 /// Files are multiples of this.
@@ -72,14 +73,17 @@ impl Spool {
         let folder = &make_folder(folder)?;
         check_place(folder)?;
         let lock = Lock::take(folder)?;
-        let known = Identity::read(folder)?;
-        let is_new = known.is_none();
-        let old = known.map_or_else(|| identity(folder, sink), Ok)?;
-        let found = scan(folder, &old)?;
+        let known = Identity::read(folder)?.map_or_else(|| draw(folder, sink, 0), Ok)?;
+        let found = scan(folder, &known)?;
+        let books = sink.books(&known.key())?;
+        let goes_on = known.open || goes_on(&known, books.as_ref());
+        let (old, books) = match goes_on {
+            true => (known, books),
+            false => (draw(folder, sink, known.epoch)?, None),
+        };
         let key = old.key();
-        let books = sink.books(&key)?;
         let applied = books.as_ref().map(|books| books.applied);
-        let first_seq = check(&found, applied, &sink.name())?;
+        let first_seq = check(folder, found.rows.as_ref(), applied, &sink.name())?;
         let next = found.rows.as_ref().map_or(first_seq, |rows| rows.end);
         let boot = boot();
         warn(folder, &old, boot.as_deref(), &found);
@@ -89,11 +93,12 @@ impl Spool {
         let was_open = old.open;
         let epoch = old.epoch.checked_add(1);
         let epoch = epoch.ok_or_else(|| damaged(folder, "which has no epoch left"))?;
-        if is_new {
+        remove(found.leftovers)?;
+        if !goes_on {
             old.write(folder)?;
         }
-        remove(found.leftovers)?;
-        let identity = Identity { epoch, open: true, database: sink.name(), boot, ..old };
+        let identity =
+            Identity { epoch, open: true, next: None, database: sink.name(), boot, ..old };
         let spool = Spool {
             folder: folder.clone(),
             capacity: capacity(config),
@@ -198,13 +203,20 @@ fn unusable(folder: &Path, why: &str) -> Error {
     Error::new(ErrorKind::Spool, message).with_field("spool")
 }
 
+/// Whether a spool that was closed goes on with these books: those that it was closed with. Elsewhere its next rows would have
+/// the numbers of others that these books, or those of another database, already count as decided.
+fn goes_on(closed: &Identity, books: Option<&Books>) -> bool {
+    books.is_some_and(|books| closed.next == Some(books.applied))
+}
+
 /// That of a spool which there was none of before.
-fn identity(folder: &Path, sink: &dyn Sink) -> Result<Identity> {
+fn draw(folder: &Path, sink: &dyn Sink, epoch: u32) -> Result<Identity> {
     let mut drawn = [0; 16];
     let random = getrandom(&mut drawn, GetRandomFlags::empty());
     random.map_err(|error| unwritable(folder, error.into()))?;
     let spool = u128::from_ne_bytes(drawn);
-    Ok(Identity { spool, epoch: 0, open: false, database: sink.name(), boot: None })
+    let database = sink.name();
+    Ok(Identity { spool, epoch, open: false, next: Some(0), database, boot: None })
 }
 
 /// Which boot of the machine this is.

@@ -14,6 +14,7 @@ use super::identity::{Identity, Look};
 use super::lock::{self, Lock};
 use super::rebuild::Rebuild;
 use super::refusal::{Damage, damaged, row_range, unreadable, unwritable};
+use super::scan::scan;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What became of a damaged spool.
@@ -71,21 +72,88 @@ pub struct Unread {
 /// # Errors
 ///
 /// [`ErrorKind::Spool`] when a buffer has the spool open, when there is nothing in the folder that says which spool it is, when
-/// a newer forebay has written it, when `applied` is needed, or when there is no room for the new one. Nothing was
+/// a newer forebay has written it, when it was closed with all its rows written, when `applied` is needed, or when there is no room for the new one. Nothing was
 /// changed then.
 pub fn salvage(folder: impl AsRef<Path>, applied: Option<u64>) -> Result<Salvaged> {
-    let folder = folder.as_ref();
-    let folder = &fs::canonicalize(folder).map_err(|error| unreadable(folder, error))?;
-    // What is no spool is given no lock either.
-    identify(folder)?;
-    let lock = Lock::take(folder)?;
-    let (old, hole) = identify(folder)?;
+    Salvage::begin(folder)?.finish(applied)
+}
+
+/// A spool that is about to be salvaged, which nobody else can open: for who asks the database in between, so that what it says
+/// still holds.
+///
+/// ```no_run
+/// use forebay::spool::Salvage;
+///
+/// # fn applied(_: &str) -> u64 { 0 }
+/// let salvage = Salvage::begin("/var/lib/app/spool")?;
+/// let applied = applied(salvage.id()); // of the table _forebay, by the spool's id
+/// let salvaged = salvage.finish(Some(applied))?;
+/// # Ok::<(), forebay::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Salvage {
+    folder: PathBuf,
+    lock: Lock,
+    identity: Identity,
+    id: String,
+    hole: Option<Hole>,
+}
+
+impl Salvage {
+    /// Takes the lock on a spool, and finds out which one it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`salvage`].
+    pub fn begin(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let folder = fs::canonicalize(folder).map_err(|error| unreadable(folder, error))?;
+        // What is no spool is given no lock either.
+        identify(&folder)?;
+        let lock = Lock::take(&folder)?;
+        let (identity, hole) = identify(&folder)?;
+        Ok(Self { id: identity.key(), folder, lock, identity, hole })
+    }
+
+    /// The spool's id: the database keeps its books under it.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Salvages it, as [`salvage`] does.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`salvage`].
+    pub fn finish(self, applied: Option<u64>) -> Result<Salvaged> {
+        let Self { folder, lock, identity, hole, .. } = self;
+        let salvaged = replace(&folder, identity, hole, applied);
+        drop(lock);
+        salvaged
+    }
+}
+
+/// Has what can be read of a spool take its place.
+fn replace(
+    folder: &Path,
+    old: Identity,
+    hole: Option<Hole>,
+    applied: Option<u64>,
+) -> Result<Salvaged> {
+    if hole.is_none() && !old.open && scan(folder, &old).is_ok() {
+        let message = format!(
+            "there is nothing to salvage: the spool {} was closed with all its rows written; nothing was changed; open it, \
+             which removes what is left there",
+            folder.display()
+        );
+        return Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
+    }
     let mut gathered = gather(folder, old.spool)?;
     gathered.holes.extend(hole);
     let plan = Plan::of(&mut gathered, folder, &old, applied)?;
     let epoch = old.epoch.max(gathered.last_epoch).checked_add(1);
     let epoch = epoch.ok_or_else(|| damaged(folder, "which has no epoch left"))?;
-    let new = Identity { epoch, open: true, ..old };
+    let new = Identity { epoch, open: true, next: None, ..old };
     let unfinished = beside(folder, "new");
     clear(&unfinished, folder)?;
     if let Err(error) = build(&unfinished, &new, &gathered, &plan) {
@@ -96,7 +164,6 @@ pub fn salvage(folder: impl AsRef<Path>, applied: Option<u64>) -> Result<Salvage
     exchange(&unfinished, folder)?;
     // Under the name that it has now the next salvage finds it and gives it the right one.
     let set_aside = set_aside(&unfinished, folder).unwrap_or(unfinished);
-    drop(lock);
     let (kept, applied) = (plan.kept, plan.applied);
     let unread = gathered.holes.into_iter().map(Unread::from).collect();
     Ok(Salvaged { set_aside, kept, applied, unread })
@@ -117,7 +184,8 @@ fn identify(folder: &Path) -> Result<(Identity, Option<Hole>)> {
         );
         return Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
     };
-    let identity = Identity { spool, epoch, open: true, database: String::new(), boot: None };
+    let database = String::new();
+    let identity = Identity { spool, epoch, open: true, next: None, database, boot: None };
     let damage = Damage::new(0..0, format!("it {what}"));
     Ok((identity, Some(Hole { path: folder.join("spool.json"), damage })))
 }
@@ -137,28 +205,34 @@ impl Plan {
         identity: &Identity,
         applied: Option<u64>,
     ) -> Result<Self> {
-        let first = gathered.runs.first().map_or(gathered.last_start, |run| run.rows.start);
-        let from = applied.unwrap_or(first);
+        let first = gathered.runs.first().map(|run| run.rows.start);
+        let Some(from) = applied.or(first) else {
+            let why =
+                "no row of it can be read, so that nothing says which number the next one has";
+            return Err(needs_database(folder, why));
+        };
         let total: u64 = gathered.runs.iter().map(|run| run.rows.end - run.rows.start).sum();
         let runs: Vec<_> =
             gathered.runs.iter().filter_map(|run| part(gathered, run, from)).collect();
         let kept = runs.iter().map(|run| run.rows.end - run.rows.start).sum();
         let lost = missing(&runs, from, gathered.last_start);
         if let (None, Some(lost)) = (applied, lost.first()) {
-            let message = format!(
-                "the spool {} cannot be salvaged without its database: {} cannot be read, and those behind would take their \
-                 numbers; nothing was changed; say how many rows the database has decided, as `forebay spool salvage {} --database \
-                 DATABASE` does",
-                folder.display(),
-                row_range(lost),
-                folder.display()
-            );
-            return Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
+            let why = "cannot be read, and those behind would take their numbers";
+            return Err(needs_database(folder, &format!("{} {why}", row_range(lost))));
         }
         let end = runs.last().map_or(from, |run| run.rows.end).max(gathered.last_start);
         gathered.explain(folder, lost, end, identity.open);
         Ok(Self { runs, from, kept, applied: total - kept })
     }
+}
+
+fn needs_database(folder: &Path, why: &str) -> Error {
+    let folder = folder.display();
+    let message = format!(
+        "the spool {folder} cannot be salvaged without its database: {why}; nothing was changed; say how many rows the database has \
+         decided, as `forebay spool salvage {folder} --database DATABASE` does"
+    );
+    Error::new(ErrorKind::Spool, message).with_field("spool")
 }
 
 /// What of a run is not in the database; a run is cut where a unit begins.

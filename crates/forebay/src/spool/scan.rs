@@ -18,7 +18,6 @@ use crate::row::{Frame, RECEIPT};
 /// What a spool's folder holds.
 #[derive(Debug)]
 pub(crate) struct Scan {
-    folder: PathBuf,
     /// The segments that hold rows, in the order of these.
     pub(crate) segments: Vec<Found>,
     /// The rows of all of them, without a gap; empty, at the next row, when all is decided. `None` after a clean close.
@@ -89,22 +88,20 @@ pub(crate) fn scan(folder: &Path, identity: &Identity) -> Result<Scan> {
     } else {
         (None, None)
     };
-    // What was closed has been decided to its end.
     let (segments, empty): (Vec<_>, Vec<_>) =
-        used.into_iter().partition(|segment| identity.open && !segment.found.rows.is_empty());
-    let mut others = Vec::new();
-    let spent = if identity.open { &mut others } else { &mut leftovers };
-    spent.extend(empty.into_iter().map(|segment| segment.found.path));
+        used.into_iter().partition(|segment| !segment.found.rows.is_empty());
+    let mut others: Vec<_> = empty.into_iter().map(|segment| segment.found.path).collect();
     let segments: Vec<_> = segments.into_iter().map(|segment| segment.found).collect();
     let unused = |epoch: &u32| {
         *epoch <= identity.epoch && segments.iter().all(|segment| segment.epoch != *epoch)
     };
     others.extend(listed.shapes.into_iter().filter(|(epoch, _)| unused(epoch)).map(|(_, p)| p));
-    let (folder, last_number) = (folder.to_owned(), listed.last_number);
-    Ok(Scan { folder, segments, rows, torn, last_number, leftovers, others })
+    let last_number = listed.last_number;
+    Ok(Scan { segments, rows, torn, last_number, leftovers, others })
 }
 
-/// Reads a segment; `None` when it holds nothing that matters.
+/// Reads a segment; `None` when it holds nothing that matters. What was closed has been decided to its end: of that it matters
+/// only whether it is the same spool's, and of its time.
 fn read(
     path: &Path,
     number: u32,
@@ -112,8 +109,14 @@ fn read(
     definitions: &mut HashMap<u32, Definitions>,
 ) -> Result<Option<Segment>> {
     let bytes = fs::read(path).map_err(|error| unreadable(path, error))?;
-    let State::Used { header, end, sealed } = state(path, &bytes)? else { return Ok(None) };
-    check_header(path, number, &header, identity)?;
+    let state = match State::read(&bytes) {
+        Err(BadState::Damaged(_)) if !identity.open => return Ok(None),
+        state => readable(path, state)?,
+    };
+    let State::Used { header, end, sealed } = state else { return Ok(None) };
+    if header.spool != identity.spool {
+        return Err(damaged(path, "which belongs to another spool"));
+    }
     if header.epoch > identity.epoch {
         // Made by an opening that did not come to its end.
         return match end {
@@ -122,6 +125,13 @@ fn read(
                 Err(damaged(path, "which holds rows of an epoch that spool.json does not know of"))
             }
         };
+    }
+    if !identity.open {
+        return Ok(None);
+    }
+    if header.number != number {
+        let what = format!("which is segment {} by its header", header.number);
+        return Err(damaged(path, what));
     }
     let known = match definitions.entry(header.epoch) {
         Entry::Occupied(known) => known.into_mut(),
@@ -151,24 +161,11 @@ fn read(
     Ok(Some(Segment { found, header, end, sealed, is_torn }))
 }
 
-fn state(path: &Path, bytes: &[u8]) -> Result<State> {
-    State::read(bytes).map_err(|bad| match bad {
+fn readable(path: &Path, state: Result<State, BadState>) -> Result<State> {
+    state.map_err(|bad| match bad {
         BadState::Newer(format) => newer(path, u64::from(format), FORMAT),
         BadState::Damaged(damage) => damage.refuse(path),
     })
-}
-
-fn check_header(path: &Path, number: u32, header: &Header, identity: &Identity) -> Result<()> {
-    if header.spool != identity.spool {
-        return Err(damaged(path, "which belongs to another spool"));
-    }
-    if header.number != number {
-        return Err(damaged(
-            path,
-            format_args!("which is segment {} by its header", header.number),
-        ));
-    }
-    Ok(())
 }
 
 /// One segment's rows follow on the other's; all but the last are full and sealed, but for one that was about to be.
@@ -213,15 +210,20 @@ fn check_last<'s>(folder: &Path, identity: &Identity, used: &'s [Segment]) -> Re
     })
 }
 
-/// Where the replay begins, given how many rows the database has decided, `None` when it has never heard of this spool.
+/// Where the replay of [these rows](Scan::rows) begins, given how many the database has decided, `None` when it has never heard of this spool.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Spool`] when spool and database do not belong together, or are not of one time.
-pub(crate) fn check(scan: &Scan, applied: Option<u64>, database: &str) -> Result<u64> {
-    let folder = scan.folder.display();
+pub(crate) fn check(
+    folder: &Path,
+    rows: Option<&Range<u64>>,
+    applied: Option<u64>,
+    database: &str,
+) -> Result<u64> {
+    let folder = folder.display();
     let refuse = |message: String| Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
-    let Some(rows) = &scan.rows else { return Ok(applied.unwrap_or(0)) };
+    let Some(rows) = rows else { return Ok(applied.unwrap_or(0)) };
     let Some(applied) = applied else {
         if rows.is_empty() {
             return Ok(rows.end);
@@ -266,7 +268,7 @@ impl Found {
     ) -> Result<Vec<u8>> {
         let bytes = fs::read(&self.path).map_err(|error| unreadable(&self.path, error))?;
         let changed = || damaged(&self.path, "which has changed since it was looked at");
-        let State::Used { header, end, .. } = state(&self.path, &bytes)? else {
+        let State::Used { header, end, .. } = readable(&self.path, State::read(&bytes))? else {
             return Err(changed());
         };
         let mut frames = Vec::with_capacity(end);

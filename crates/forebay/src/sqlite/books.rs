@@ -4,8 +4,8 @@
 //!
 //! * `_forebay` has a row for each spool. `applied` is the number of its rows that are decided, which is the sequence number
 //!   of the next; `told`, of how many of them the dead letters have been delivered for sure: all before the last batch.
-//! * `_forebay_rejected` has the refused rows that nobody holds a receipt for. `letter` is the line that a file for dead
-//!   letters would have.
+//! * `_forebay_rejected` has the refused rows that were handed over without a receipt, or left by an earlier process. `letter`
+//!   is the line that a file for dead letters would have.
 //!
 //! A batch moves `applied` from its start to its end, which is the first statement of its transaction: so it is in the database
 //! with its rows, or with none of them. Where it does not stand at the start, this very batch was committed by an attempt
@@ -61,7 +61,7 @@ struct Pending {
 enum Known {
     /// COMMIT was asked for and its answer was lost: what was decided, if it went through.
     InDoubt(Applied),
-    /// It is entered. The statement that the batch is cannot run in the transaction of its entry.
+    /// It is entered, and the statement that it is, which cannot run in the transaction of its entry, is run.
     Entered,
 }
 
@@ -87,13 +87,10 @@ impl Bookkeeping {
             .map_err(|error| unentered(connection, &error, BOOKS, APPLIED))?;
         roll_back(connection).map_err(Fault::Batch)?;
         match self.pending.take() {
-            Some(Pending { start, end, known })
+            Some(Pending { start, end, known: Known::InDoubt(decided) })
                 if (start, end) == (entry.start, entry.end) && applied == Some(end) =>
             {
-                Ok(Some(match known {
-                    Known::InDoubt(decided) => decided,
-                    Known::Entered => Applied::default(),
-                }))
+                Ok(Some(decided))
             }
             _ => Err(Fault::Batch(SinkError::fatal(fenced_off(&entry, applied)))),
         }
@@ -113,7 +110,7 @@ impl Bookkeeping {
         Ok(())
     }
 
-    /// Keeps the refused rows that nobody holds a receipt for, in the transaction at hand. A group is refused whole.
+    /// Keeps the refused rows that were handed over without a receipt, in the transaction at hand. A group is refused whole.
     pub(super) fn keep(
         connection: &Connection,
         batch: &Batch<'_>,
@@ -154,10 +151,16 @@ impl Bookkeeping {
         self.pending = batch.entry().map(|Entry { start, end, .. }| Pending { start, end, known });
     }
 
-    /// What is not known now is in the books: the batch is given again, and looked up.
+    /// What is not known now is in the books: the batch is given again, and looked up. Not one whose statement runs after its
+    /// entry: that counts as decided, whatever became of the statement, and is never given again, nor left in the spool.
     pub(super) fn soften(&self, batch: &Batch<'_>, error: SinkError) -> SinkError {
-        let is_told = !matches!(&self.pending, Some(Pending { known: Known::Entered, .. }));
-        if error.verdict != Verdict::Unknown || batch.entry().is_none() || !is_told {
+        let Some(entry) = batch.entry() else { return error };
+        let entered =
+            self.pending.as_ref().filter(|pending| matches!(pending.known, Known::Entered));
+        if entered.is_some_and(|pending| (pending.start, pending.end) == (entry.start, entry.end)) {
+            return SinkError::unknown(error.error);
+        }
+        if error.verdict != Verdict::Unknown {
             return error;
         }
         let message = "whether a transaction was committed is found out as soon as the database can be read again";

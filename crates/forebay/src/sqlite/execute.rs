@@ -43,9 +43,12 @@ impl SqliteSink {
         roll_back(connection)?;
         let applied = done?;
         if word == "PRAGMA" && applied.rejected.is_empty() {
-            // Whatever it changed about the connection, the buffer needs it as it was.
+            if let Some(moved) = self.files.moved_since_open() {
+                return Err(SinkError::fatal(moved));
+            }
+            // Whatever it changed about the connection, the buffer needs it as it was: it is opened again when it is needed, for
+            // the statement is done and must not run twice where that fails.
             self.connection = None;
-            self.connection()?;
         }
         Ok(applied)
     }

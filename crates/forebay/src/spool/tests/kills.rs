@@ -72,15 +72,16 @@ impl Start {
 }
 
 /// Spools as openings find them.
-fn starts(folder: &Path) -> Vec<(&'static str, Start)> {
+fn starts(folder: &Path) -> Vec<(String, Start)> {
     let mut starts = Vec::new();
     let mut database = Database::default();
-    starts.push(("a new one", Start::of(folder, &database, Vec::new(), 0)));
+    starts.push(("a new one".to_owned(), Start::of(folder, &database, Vec::new(), 0)));
 
     drop(Life::open(folder, &mut database).expect("opens"));
-    starts.push(("one without rows", Start::of(folder, &database, Vec::new(), 0)));
+    starts.push(("one without rows".to_owned(), Start::of(folder, &database, Vec::new(), 0)));
     let unknown = Database::default();
-    starts.push(("one without rows or books", Start::of(folder, &unknown, Vec::new(), 0)));
+    starts
+        .push(("one without rows or books".to_owned(), Start::of(folder, &unknown, Vec::new(), 0)));
 
     let mut life = Life::open(folder, &mut database).expect("opens");
     life.push(&[Shape::States]);
@@ -88,16 +89,24 @@ fn starts(folder: &Path) -> Vec<(&'static str, Start)> {
     let next = life.next;
     life.apply(&mut database, next);
     drop(life);
-    starts.push(("one whose rows are decided", Start::of(folder, &database, Vec::new(), next)));
+    starts.push((
+        "one whose rows are decided".to_owned(),
+        Start::of(folder, &database, Vec::new(), next),
+    ));
 
     let life = Life::open(folder, &mut database).expect("opens");
     let open = snapshot(folder);
     life.close();
-    starts.push(("a closed one", Start::of(folder, &database, Vec::new(), next)));
     let identity = Identity::read(folder).expect("reads").expect("a spool");
-    restore(folder, &open);
-    identity.write(folder).expect("writes");
-    starts.push(("one half closed", Start::of(folder, &database, Vec::new(), next)));
+    let older = Database::of(folder, next - 1);
+    for (state, files) in [("closed", snapshot(folder)), ("half closed", open)] {
+        restore(folder, &files);
+        identity.write(folder).expect("writes");
+        let start = |database, next| Start::of(folder, database, Vec::new(), next);
+        starts.push((format!("one {state}"), start(&database, next)));
+        starts.push((format!("one {state}, for another database"), start(&unknown, 0)));
+        starts.push((format!("one {state}, for an earlier database"), start(&older, 0)));
+    }
     for (path, _) in snapshot(folder) {
         std::fs::remove_file(path).expect("removes");
     }
@@ -105,13 +114,17 @@ fn starts(folder: &Path) -> Vec<(&'static str, Start)> {
     let sample = Sample::write(folder);
     let database = Database::of(folder, APPLIED);
     let next = sample.torn.0;
-    starts.push(("two lives", Start::of(folder, &database, sample.promised.clone(), next)));
+    starts.push((
+        "two lives".to_owned(),
+        Start::of(folder, &database, sample.promised.clone(), next),
+    ));
     let decided = sample.homes.iter().position(|home| *home != sample.homes[0]).expect("another");
     let promised = sample.promised[decided + 1..].to_vec();
     let database = Database::of(folder, promised[0].0);
-    starts.push(("its first file decided", Start::of(folder, &database, promised, next)));
+    starts
+        .push(("its first file decided".to_owned(), Start::of(folder, &database, promised, next)));
     let database = Database::of(folder, next);
-    starts.push(("all decided", Start::of(folder, &database, Vec::new(), next)));
+    starts.push(("all decided".to_owned(), Start::of(folder, &database, Vec::new(), next)));
     starts
 }
 
@@ -176,7 +189,9 @@ fn an_opening_that_is_killed_may_be_followed_by_one_for_another_database() {
             let second = kill_at(again, || Life::open(folder, &mut other).map(drop));
             let start =
                 Start { promised: Vec::new(), next: 0, ..Start::of(folder, &other, Vec::new(), 0) };
-            start.check(folder, &mut other, &format!("killed at {steps}, again at {again}"));
+            let what = format!("killed at {steps}, again at {again}");
+            start.check(folder, &mut other, &what);
+            assert!(Life::open(folder, &mut used).is_err(), "{what}: they are the other's rows");
             if second.is_some() {
                 break;
             }

@@ -114,6 +114,59 @@ fn a_spool_that_was_closed_goes_on_where_it_was() {
     assert_eq!(life.recovered(), pushed);
 }
 
+/// A spool that was closed at row 5, and the database that has its rows.
+fn closed_at_5(folder: &Path) -> Database {
+    let mut database = Database::default();
+    let mut life = Life::open(folder, &mut database).expect("opens");
+    (0..5).for_each(|_| drop(life.push(&[Shape::Notes])));
+    life.apply(&mut database, 5);
+    life.close();
+    database
+}
+
+#[test]
+fn rows_that_a_closed_spool_took_for_another_database_are_never_taken_for_the_first_ones() {
+    let scratch = folder();
+    let mut first = closed_at_5(scratch.path());
+    let mut second = Database::default();
+    let mut life = Life::open(scratch.path(), &mut second).expect("opens");
+    assert_eq!(life.next, 0);
+    let mut pushed = Vec::new();
+    (0..8).for_each(|_| pushed.extend(life.push(&[Shape::States])));
+    drop(life);
+    let error = refused(scratch.path(), &mut first);
+    assert!(error.to_string().contains("books.db knows nothing of it"), "{error}");
+    assert_eq!(Life::open(scratch.path(), &mut second).expect("opens").recovered(), pushed);
+}
+
+#[test]
+fn rows_that_a_closed_spool_took_for_a_restored_database_are_never_taken_for_those_that_came_before()
+ {
+    let scratch = folder();
+    let mut newer = closed_at_5(scratch.path());
+    let mut restored = Database::of(scratch.path(), 2);
+    let mut life = Life::open(scratch.path(), &mut restored).expect("opens");
+    let pushed = life.push(&[Shape::States, Shape::Notes]);
+    drop(life);
+    let error = refused(scratch.path(), &mut newer);
+    assert!(error.to_string().contains("books.db knows nothing of it"), "{error}");
+    assert_eq!(Life::open(scratch.path(), &mut restored).expect("opens").recovered(), pushed);
+}
+
+#[test]
+fn a_spool_that_does_not_say_where_it_was_closed_is_a_new_one() {
+    let scratch = folder();
+    let mut database = closed_at_5(scratch.path());
+    let identity = Identity::read(scratch.path()).expect("reads").expect("a spool");
+    assert_eq!(identity.next, Some(5));
+    Identity { next: None, ..identity.clone() }.write(scratch.path()).expect("writes");
+    let mut life = Life::open(scratch.path(), &mut database).expect("opens");
+    assert_ne!(life.opened.spool.key(), identity.key());
+    let pushed = life.push(&[Shape::Notes]);
+    drop(life);
+    assert_eq!(Life::open(scratch.path(), &mut database).expect("opens").recovered(), pushed);
+}
+
 #[test]
 fn rows_that_were_left_are_given_back_in_order_from_the_first_undecided_one() {
     let scratch = folder();
@@ -319,7 +372,7 @@ fn dead_letters_that_may_be_untold_are_handed_on() {
     drop(Life::open(scratch.path(), &mut Database::default()).expect("opens"));
     let opened = open();
     assert_eq!((opened.first_seq, opened.untold[0].table.as_str()), (0, "states"));
-    opened.spool.close(true);
+    opened.spool.close(Some(0));
     drop(opened);
     assert_eq!(open().untold.len(), 0, "who closed it has told everybody");
 }
@@ -353,7 +406,7 @@ fn a_forked_process_knows_that_the_spool_is_its_parents_and_closes_nothing() {
     let before = snapshot(scratch.path());
     match fork().expect("forks") {
         Fork::Child => {
-            life.opened.spool.close(true);
+            life.opened.spool.close(Some(0));
             std::process::exit(i32::from(!life.opened.spool.is_forked()));
         }
         Fork::Parent(child) => assert_eq!(waitpid(child).expect("a status"), 0),

@@ -4,8 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::sample::{APPLIED, Sample, folder, read, snapshot};
+use crate::error::ErrorKind;
+use crate::spool::format::HEADER;
+use crate::spool::identity::Identity;
 use crate::spool::lock::Lock;
-use crate::spool::salvage::salvage;
+use crate::spool::salvage::{Salvage, salvage};
 
 fn spool(root: &Path) -> (PathBuf, Sample) {
     let folder = root.join("spool");
@@ -65,4 +68,66 @@ fn a_spool_in_use_and_a_folder_that_is_none_are_left_as_they_are() {
     let error = salvage(&other, Some(APPLIED)).expect_err("no spool");
     assert!(error.to_string().contains("there is no spool"), "{error}");
     assert_eq!(snapshot(&other).len(), 0);
+}
+
+#[test]
+fn a_salvage_keeps_others_from_the_spool_while_the_database_is_asked() {
+    let root = folder();
+    let (folder, sample) = spool(root.path());
+    let salvage = Salvage::begin(&folder).expect("a spool");
+    assert_eq!(salvage.id(), Identity::read(&folder).expect("reads").expect("a spool").key());
+    let error = Lock::take(&folder).map(drop).expect_err("in use");
+    assert!(error.to_string().contains("in use"), "{error}");
+    let salvaged = salvage.finish(Some(APPLIED)).expect("salvaged");
+    assert_eq!(salvaged.kept, sample.promised.len() as u64);
+    drop(Lock::take(&folder).expect("free"));
+    drop(Lock::take(&salvaged.set_aside).expect("free"));
+}
+
+/// What a refused salvage says; it must have changed nothing.
+fn refusal(folder: &Path, applied: Option<u64>) -> String {
+    let files = |folder: &Path| -> Vec<_> {
+        snapshot(folder).into_iter().filter(|(path, _)| !path.ends_with("lock")).collect()
+    };
+    let before = files(folder);
+    let error = salvage(folder, applied).expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Spool);
+    assert_eq!(files(folder), before);
+    error.to_string()
+}
+
+#[test]
+fn a_spool_of_which_no_row_can_be_read_is_not_given_a_number_that_nobody_knows() {
+    let root = folder();
+    let (folder, sample) = spool(root.path());
+    let homes = sample.homes.iter().collect::<std::collections::BTreeSet<_>>();
+    for path in homes {
+        let mut bytes = fs::read(path).expect("bytes");
+        bytes[HEADER..].fill(0xA5);
+        fs::write(path, bytes).expect("writes");
+    }
+    let text = refusal(&folder, None);
+    assert!(text.contains("cannot be salvaged without its database: no row of it"), "{text}");
+    assert!(text.contains("--database DATABASE"), "{text}");
+    assert_eq!(salvage(&folder, Some(APPLIED)).expect("salvaged").kept, 0);
+    assert_eq!(read(&folder, APPLIED).expect("sound").1, []);
+}
+
+#[test]
+fn a_spool_that_was_closed_and_can_be_opened_has_nothing_to_salvage() {
+    let root = folder();
+    let (folder, sample) = spool(root.path());
+    let identity = Identity::read(&folder).expect("reads").expect("a spool");
+    let closed = Identity { open: false, next: Some(sample.torn.0), ..identity };
+    closed.write(&folder).expect("writes");
+    for applied in [None, Some(APPLIED), Some(sample.torn.0)] {
+        let text = refusal(&folder, applied);
+        assert!(text.contains("was closed with all its rows written"), "{text}");
+    }
+    // Of what it does not know it is no judge.
+    Identity { epoch: 5, ..closed }.write(&folder).expect("writes");
+    assert_eq!(
+        salvage(&folder, Some(APPLIED)).expect("salvaged").kept,
+        sample.promised.len() as u64
+    );
 }

@@ -127,6 +127,7 @@ impl Sample {
             spool: 77 << 70 | 5,
             epoch: 7,
             open: true,
+            next: None,
             database: "data/app.db".to_owned(),
             boot: Some("boot".to_owned()),
         };
@@ -212,7 +213,7 @@ pub(in crate::spool) fn folder() -> tempfile::TempDir {
 pub(in crate::spool) fn read(folder: &Path, applied: u64) -> Result<(Scan, Vec<Plain>)> {
     let identity = Identity::read(folder)?.expect("a spool");
     let scan = scan(folder, &identity)?;
-    let from = check(&scan, Some(applied), "app.db")?;
+    let from = check(folder, scan.rows.as_ref(), Some(applied), "app.db")?;
     let mut rows = Vec::new();
     for found in scan.segments.iter().filter(|found| found.rows.end > from) {
         let definitions = Definitions::read(folder, found.epoch)?;

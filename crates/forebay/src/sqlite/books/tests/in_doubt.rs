@@ -1,6 +1,8 @@
 //! Batches whose COMMIT was answered by an I/O error, which had happened or not.
 
-use rusqlite::ffi::{SQLITE_BUSY, SQLITE_FULL, SQLITE_IOERR_FSYNC, SQLITE_IOERR_READ};
+use rusqlite::ffi::{
+    SQLITE_BUSY, SQLITE_CORRUPT, SQLITE_FULL, SQLITE_IOERR_FSYNC, SQLITE_IOERR_READ,
+};
 
 use super::*;
 use crate::sink::SinkError;
@@ -160,9 +162,9 @@ fn a_statement_whose_commit_is_in_doubt_has_run_once() {
 fn a_statement_that_runs_after_its_entry_runs_though_the_entry_was_in_doubt_or_the_lock_taken() {
     as_writer(|| {
         let cases = [
+            (Failpoint::BeforeBegin, SQLITE_BUSY, Verdict::Retry),
             (Failpoint::BeforeCommit, SQLITE_IOERR_FSYNC, Verdict::Pause),
             (Failpoint::AfterCommit, SQLITE_IOERR_FSYNC, Verdict::Pause),
-            (Failpoint::BeforeExecute, SQLITE_BUSY, Verdict::Retry),
         ];
         for (point, code, verdict) in cases {
             let (database, mut sink) = Database::new();
@@ -174,13 +176,51 @@ fn a_statement_that_runs_after_its_entry_runs_though_the_entry_was_in_doubt_or_t
             assert_eq!(database.numbers("PRAGMA user_version"), [7], "{point:?}");
             assert_eq!(database.applied(), 1);
         }
-        // Whether it ran is not known, and the books do not tell.
+    });
+}
+
+#[test]
+fn a_statement_that_fails_after_its_entry_is_unknown_whatever_the_error_for_it_is_not_given_again()
+{
+    as_writer(|| {
+        let cases = [
+            // Whether it ran is not known, and the books do not tell.
+            (Failpoint::AfterExecute, SQLITE_IOERR_FSYNC, 7),
+            (Failpoint::BeforeExecute, SQLITE_BUSY, 0),
+            (Failpoint::BeforeExecute, SQLITE_FULL, 0),
+            (Failpoint::BeforeExecute, SQLITE_CORRUPT, 0),
+        ];
+        for (point, code, version) in cases {
+            let (database, mut sink) = Database::new();
+            let rows = Rows::of_execute("PRAGMA user_version = 7", 0);
+            fail(point, code);
+            let error = fails(&mut sink, &rows.batch(0));
+            assert_eq!(error.verdict, Verdict::Unknown, "{code}: {}", error.error);
+            assert_eq!(
+                (database.applied(), database.numbers("PRAGMA user_version")),
+                (1, vec![version])
+            );
+            // What comes after it is tried as ever.
+            fail(Failpoint::BeforeBegin, SQLITE_BUSY);
+            let next = Rows::of_t(&mut sink, &[(1, "ok", 0)]);
+            assert_eq!(fails(&mut sink, &next.batch(1)).verdict, Verdict::Retry, "{code}");
+            sink.apply(&next.batch(1)).unwrap();
+            assert_eq!(database.applied(), 2);
+        }
+    });
+}
+
+#[test]
+fn a_pragma_that_has_run_is_done_though_the_connection_cannot_be_opened_again() {
+    as_writer(|| {
         let (database, mut sink) = Database::new();
         let rows = Rows::of_execute("PRAGMA user_version = 7", 0);
-        fail(Failpoint::AfterExecute, SQLITE_IOERR_FSYNC);
-        assert_eq!(fails(&mut sink, &rows.batch(0)).verdict, Verdict::Unknown);
         let next = Rows::of_t(&mut sink, &[(1, "ok", 0)]);
-        sink.apply(&next.batch(1)).unwrap();
-        assert_eq!(database.applied(), 2);
+        fail(Failpoint::BeforeReopen, SQLITE_IOERR_READ);
+        assert!(sink.apply(&rows.unentered()).unwrap().rejected.is_empty());
+        assert_eq!(fails(&mut sink, &next.batch(0)).verdict, Verdict::Pause);
+        sink.apply(&next.batch(0)).unwrap();
+        assert_eq!(database.numbers("PRAGMA user_version"), [7]);
+        assert_eq!((database.rows(), database.applied()), (vec![1], 1));
     });
 }
