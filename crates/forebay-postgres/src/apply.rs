@@ -1,13 +1,12 @@
 //! One batch, one transaction.
 
 use std::future::Future;
-use std::pin::Pin;
 
 use forebay::{Applied, Batch, Entry, Error, Signals};
 use tokio_postgres::{Client, Statement};
 
 use crate::books::{self, BOOKS, Bookkeeping};
-use crate::driver::{pipelined, within};
+use crate::driver::{self, GivenUp, pipelined, within};
 use crate::fault::{Failure, Fault, Stage, Trouble, Verdict, judge};
 use crate::isolate::{self, Checks};
 use crate::options::PostgresOptions;
@@ -49,7 +48,7 @@ impl From<Failure> for Ended {
 }
 
 type Answer = Result<u64, tokio_postgres::Error>;
-type Reply<'c> = Pin<Box<dyn Future<Output = Answer> + Send + 'c>>;
+type Reply<'c> = driver::Call<'c, Answer>;
 
 /// Writes a batch: all at once first, then, after any refusal, with savepoints.
 pub(crate) async fn write(work: &mut Work<'_>, batch: &Batch<'_>) -> Result<Applied, Ended> {
@@ -61,12 +60,10 @@ pub(crate) async fn write(work: &mut Work<'_>, batch: &Batch<'_>) -> Result<Appl
         Err(fault) => fault,
     };
     work.roll_back().await?;
+    // It may come of a table that has changed: what is known of it is of no use then.
+    work.session.forget();
     match fault {
-        Fault::Batch(failure) => {
-            // A table may have changed; what is known of it is of no use then.
-            work.session.forget();
-            Err(failure.into())
-        }
+        Fault::Batch(failure) => Err(failure.into()),
         Fault::Row(error) | Fault::Deferred(error) if batch.is_merged() => {
             Err(Ended::Unmerge(error))
         }
@@ -149,6 +146,10 @@ impl Work<'_> {
         self.judge_at(trouble, Stage::Within, table)
     }
 
+    fn judge_silence(&mut self, batch: &Batch<'_>, given_up: GivenUp) -> Fault {
+        self.judge(&Trouble::GivenUp(given_up), batch.row(0).shape().target().table())
+    }
+
     /// Waits for an answer, as long as an answer may take.
     pub(crate) async fn answer<T, E: Into<Trouble>>(
         &self,
@@ -168,9 +169,9 @@ impl Work<'_> {
         let places: Vec<(usize, u64)> = calls.iter().map(|call| (call.first, call.rows)).collect();
         let client = self.session.client();
         let calls = calls.into_iter().map(|call| run(client, call)).collect();
-        let answers = within(self.options.reply_timeout, self.signals, pipelined(calls)).await;
-        let answers = answers.map_err(|given_up| self.judge(&Trouble::GivenUp(given_up), BOOKS));
-        self.unchanged(batch, &places, answers?)
+        let answers = pipelined(self.options.reply_timeout, self.signals, calls).await;
+        let answers = answers.map_err(|given_up| self.judge_silence(batch, given_up))?;
+        self.unchanged(batch, &places, answers)
     }
 
     /// The same with the transaction's beginning before it. Also whether its entry was made.
@@ -192,17 +193,18 @@ impl Work<'_> {
         let head: [Reply<'_>; 2] = [Box::pin(begin), Box::pin(enter)];
         let calls =
             head.into_iter().chain(calls.into_iter().map(|call| run(client, call))).collect();
-        let answers = within(self.options.reply_timeout, self.signals, pipelined(calls)).await;
-        let mut answers =
-            answers.map_err(|given_up| self.judge(&Trouble::GivenUp(given_up), BOOKS))?.into_iter();
-        let mut entered = true;
+        let answers = pipelined(self.options.reply_timeout, self.signals, calls).await;
+        let answers = answers.map_err(|given_up| self.judge_silence(batch, given_up))?;
+        let mut answers = answers.into_iter();
         for answer in answers.by_ref().take(2) {
             match answer {
-                Ok(changed) => entered = changed == 1,
+                // What came behind it met the rows of an attempt that was committed.
+                Ok(0) => return Ok((false, 0)),
+                Ok(_) => {}
                 Err(error) => return Err(books::unentered(self.judge(&error.into(), BOOKS))),
             }
         }
-        Ok((entered, self.unchanged(batch, &places, answers)?))
+        Ok((true, self.unchanged(batch, &places, answers)?))
     }
 
     /// The first error is the one that counts: those behind it come of it.

@@ -14,6 +14,7 @@ use forebay::{Applied, Batch, Books, DeadLetter, Entry, Error, ErrorKind, Reject
 use tokio_postgres::{Client, Statement};
 
 use crate::apply::{Work, answer};
+use crate::encode::Hidden;
 use crate::fault::{Failure, Fault, Verdict};
 
 /// The SQL that makes the tables in which a sink keeps its books; it may be run again. Whoever writes rows needs SELECT, INSERT, UPDATE and
@@ -70,18 +71,12 @@ pub(crate) struct Bookkeeping {
     pending: Option<Pending>,
 }
 
-/// A batch that the books have, or may have, and that is not decided.
+/// A batch whose COMMIT was asked for, and of which no answer came.
 struct Pending {
     start: u64,
     end: u64,
-    known: Known,
-}
-
-enum Known {
-    /// COMMIT was asked for and its answer was lost: what was decided, if it went through.
-    InDoubt(Applied),
-    /// It is entered. The statement that the batch is cannot run in the transaction of its entry.
-    Entered,
+    /// If it went through.
+    decided: Applied,
 }
 
 impl Bookkeeping {
@@ -121,7 +116,7 @@ impl Bookkeeping {
         work: &mut Work<'_>,
         batch: &Batch<'_>,
     ) -> Result<Option<Applied>, Failure> {
-        let Some(entry) = batch.entry().filter(|_| work.books.pending.is_some()) else {
+        let Some(entry) = batch.entry().filter(|entry| work.books.is_in_doubt(entry)) else {
             return Ok(None);
         };
         match Self::applied(work, &entry).await {
@@ -142,39 +137,32 @@ impl Bookkeeping {
     /// The entry could not be made: the books do not stand at the batch's start. The answer, when it was committed before.
     pub(crate) async fn settle(work: &mut Work<'_>, entry: &Entry<'_>) -> Result<Applied, Fault> {
         let applied = Self::applied(work, entry).await?;
-        let own = entry.spool == work.books.name;
-        let pending = work.books.pending.take();
-        let is_this = pending
-            .as_ref()
-            .is_some_and(|pending| (pending.start, pending.end) == (entry.start, entry.end));
-        match (pending, applied) {
-            (Some(Pending { known, .. }), Some(applied)) if is_this && applied == entry.end => {
-                Ok(match known {
-                    Known::InDoubt(decided) => decided,
-                    Known::Entered => Applied::default(),
-                })
+        let books = &mut *work.books;
+        let is_own = entry.spool == books.name;
+        if books.is_in_doubt(entry) {
+            match applied {
+                Some(applied) if applied == entry.end => {
+                    return Ok(books
+                        .pending
+                        .take()
+                        .map(|pending| pending.decided)
+                        .unwrap_or_default());
+                }
+                None if is_own => {
+                    let gone = "the row of _forebay that tells whether a transaction was committed is gone";
+                    books.pending = None;
+                    return Err(Failure::new(Verdict::Unknown, trouble_with_books(gone)).into());
+                }
+                _ => {}
             }
-            (Some(_), None) if own => {
-                let message =
-                    "the row of _forebay that tells whether a transaction was committed is gone";
-                Err(Failure::new(
-                    Verdict::Unknown,
-                    Error::new(ErrorKind::Unavailable, message).with_table(BOOKS),
-                )
-                .into())
-            }
-            // Somebody has tidied the table up while there was nothing to write.
-            (None, None) if own => {
-                work.books.is_entered = false;
-                let message = "the buffer's row in _forebay was gone, and is made again";
-                Err(Failure::new(
-                    Verdict::Busy,
-                    Error::new(ErrorKind::Unavailable, message).with_table(BOOKS),
-                )
-                .into())
-            }
-            _ => Err(Failure::new(Verdict::Fatal, fenced_off(entry, applied)).into()),
+        } else if is_own {
+            // Somebody has tidied the table up, or the batch before this one was given up.
+            books.pending = None;
+            books.is_entered = false;
+            let anew = "the buffer's row in _forebay is not where it was left, and is made again";
+            return Err(Failure::new(Verdict::Busy, trouble_with_books(anew)).into());
         }
+        Err(Failure::new(Verdict::Fatal, fenced_off(entry, applied)).into())
     }
 
     /// Keeps the refused rows of a spool that nobody holds a receipt for, in the transaction at hand.
@@ -190,7 +178,7 @@ impl Bookkeeping {
         for (seq, letter) in batch.letters(rejected) {
             let letter =
                 letter.to_json(time).map_err(|error| Failure::new(Verdict::Down, error))?;
-            let (client, seq) = (work.session.client(), seq.cast_signed());
+            let (client, seq, letter) = (work.session.client(), seq.cast_signed(), Hidden(&letter));
             let kept = work
                 .answer(async { client.execute(KEEP, &[&entry.spool, &seq, &letter]).await })
                 .await;
@@ -201,28 +189,28 @@ impl Bookkeeping {
 
     /// The answer to COMMIT was lost.
     pub(crate) fn in_doubt(&mut self, batch: &Batch<'_>, decided: Applied) {
-        self.remember(batch, Known::InDoubt(decided));
+        let pending = |entry: Entry<'_>| Pending { start: entry.start, end: entry.end, decided };
+        self.pending = batch.entry().map(pending);
     }
 
-    /// The batch's statement runs behind its entry.
-    pub(crate) fn entered_alone(&mut self, batch: &Batch<'_>) {
-        self.remember(batch, Known::Entered);
-    }
-
-    fn remember(&mut self, batch: &Batch<'_>, known: Known) {
-        self.pending =
-            batch.entry().map(|entry| Pending { start: entry.start, end: entry.end, known });
+    fn is_in_doubt(&self, entry: &Entry<'_>) -> bool {
+        let range = self.pending.as_ref().map(|pending| (pending.start, pending.end));
+        range == Some((entry.start, entry.end))
     }
 
     /// What is not known now is in the books: the batch is given again, and looked up.
-    pub(crate) fn soften(&self, failure: Failure) -> SinkError {
-        let is_in_doubt = matches!(self.pending, Some(Pending { known: Known::InDoubt(_), .. }));
+    pub(crate) fn soften(&self, batch: &Batch<'_>, failure: Failure) -> SinkError {
+        let is_in_doubt = batch.entry().is_some_and(|entry| self.is_in_doubt(&entry));
         match failure.verdict {
             _ if !is_in_doubt => failure.into(),
             Verdict::Fatal => SinkError::lost(failure.error),
             Verdict::Busy | Verdict::Down | Verdict::Unknown => SinkError::in_doubt(failure.error),
         }
     }
+}
+
+fn trouble_with_books(message: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, message).with_table(BOOKS)
 }
 
 /// What the database says of a spool.

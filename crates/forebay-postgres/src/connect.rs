@@ -19,7 +19,7 @@ pub(crate) async fn connect(
     options: &PostgresOptions,
     signals: &Signals,
 ) -> Result<Session, Failure> {
-    match within(options.connect_timeout, signals, open(address, options)).await {
+    match within(address.patience(options), signals, open(address, options)).await {
         Ok(made) => made,
         Err(given_up) => Err(not_connected(address, &Trouble::GivenUp(given_up))),
     }
@@ -27,7 +27,7 @@ pub(crate) async fn connect(
 
 async fn open(address: &Address, options: &PostgresOptions) -> Result<Session, Failure> {
     let failed = |error| not_connected(address, &Trouble::Server(error));
-    let tls = tls::connector(address.root_certificate.as_deref())
+    let tls = tls::connector(address.root_certificate.as_deref(), address.uses_tls())
         .map_err(|error| Failure::new(Verdict::Down, error))?;
     let (client, connection) = address.config.connect(tls.clone()).await.map_err(failed)?;
     let version = connection.parameter("server_version").unwrap_or("").to_owned();
@@ -136,6 +136,9 @@ fn not_connected(address: &Address, trouble: &Trouble) -> Failure {
             // The driver has no other way to say these.
             cause if cause.contains("password missing") => {
                 format!("the server asks {} for a password: it goes into the URL or PGPASSWORD", address.user())
+            }
+            cause if cause.contains("does not allow writes") => {
+                "none of its hosts takes writes: they are standbys, or read-only".to_owned()
             }
             cause if cause.contains("TLS") => {
                 "no encrypted connection could be made: does the server have ssl = on, and a certificate for this host \

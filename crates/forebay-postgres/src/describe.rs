@@ -25,7 +25,7 @@ const FIND: &str = "\
 
 const COLUMNS: &str = "\
     SELECT a.attname::text, a.atttypid, coalesce(nullif(t.typbasetype, 0), t.oid), format_type(a.atttypid, -1), \
-           t.typcategory = 'A', a.attgenerated <> '' OR a.attidentity = 'a', a.atthasdef OR a.attidentity <> '', \
+           t.typcategory IN ('A', 'C') OR t.typdelim <> ',', a.attgenerated <> '' OR a.attidentity = 'a', a.atthasdef OR a.attidentity <> '', \
            coalesce(NOT l.collisdeterministic, false) \
     FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
     LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation \
@@ -66,8 +66,9 @@ pub(crate) struct Column {
     pub(crate) wire: Wire,
     /// Its type's name in SQL, without a length.
     pub(crate) type_name: String,
-    /// Whether it is of an array's type, of which there are no arrays.
-    pub(crate) is_array: bool,
+    /// Whether an array of its type cannot be taken apart to its values: those of arrays and composite types become elements and
+    /// fields, and some types have another delimiter.
+    pub(crate) has_no_array: bool,
     /// Whether values that are sent with different bytes are different to the database.
     pub(crate) is_plain: bool,
 }
@@ -118,7 +119,7 @@ fn add(info: TableInfo, mut columns: Vec<Column>, row: &Row) -> (TableInfo, Vec<
         wire,
         is_plain: is_plain && wire.is_exact(),
         type_name: row.get(3),
-        is_array: row.get(4),
+        has_no_array: row.get(4),
     });
     if row.get(5) {
         return (info.generated_column(name), columns);

@@ -76,46 +76,38 @@ pub(crate) async fn within<T>(
     }
 }
 
-/// Makes all calls before the answer to any is waited for, in their order, which is the order of the answers too.
+/// A call whose answer somebody waits for.
+pub(crate) type Call<'c, T> = Pin<Box<dyn Future<Output = T> + Send + 'c>>;
+
+/// Makes all calls before the answer to any is waited for, in their order, which is the order of the answers too. Each answer is
+/// waited for as [`within`] does.
 pub(crate) async fn pipelined<T>(
-    mut calls: Vec<Pin<Box<dyn Future<Output = T> + Send + '_>>>,
-) -> Vec<T> {
-    let mut answers = Vec::with_capacity(calls.len());
-    let mut early: Vec<Option<T>> = Vec::new();
-    let mut sent = false;
-    poll_fn(move |context| {
-        if !sent {
-            // A call is sent when it is first polled.
-            early = calls
-                .iter_mut()
-                .map(|call| match call.as_mut().poll(context) {
-                    Poll::Ready(answer) => Some(answer),
-                    Poll::Pending => None,
-                })
-                .collect();
-            sent = true;
-        }
-        while answers.len() < calls.len() {
-            let next = answers.len();
-            match early[next].take() {
-                Some(answer) => answers.push(answer),
-                None => match calls[next].as_mut().poll(context) {
-                    Poll::Ready(answer) => answers.push(answer),
-                    Poll::Pending => return Poll::Pending,
-                },
-            }
-        }
-        Poll::Ready(std::mem::take(&mut answers))
-    })
-    .await
+    limit: Duration,
+    signals: &Signals,
+    mut calls: Vec<Call<'_, T>>,
+) -> Result<Vec<T>, GivenUp> {
+    // A call is sent when it is first polled.
+    let sent = poll_fn(|context| {
+        let poll = |call: &mut Call<'_, T>| match call.as_mut().poll(context) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        };
+        Poll::Ready(calls.iter_mut().map(poll).collect::<Vec<_>>())
+    });
+    let early = sent.await;
+    let mut answers = Vec::with_capacity(early.len());
+    for (call, early) in calls.iter_mut().zip(early) {
+        answers.push(match early {
+            Some(answer) => answer,
+            None => within(limit, signals, call).await?,
+        });
+    }
+    Ok(answers)
 }
 
 #[cfg(test)]
 mod tests {
     use std::future::ready;
-    use std::sync::Arc;
-
-    use forebay::{Applied, Batch, Config, Sink, SinkError, StatementInfo, TableInfo, WriteBuffer};
 
     use super::*;
 
@@ -128,9 +120,9 @@ mod tests {
             sender.send(1).unwrap();
             2
         };
-        let calls: Vec<Pin<Box<dyn Future<Output = i32> + Send>>> =
-            vec![Box::pin(late), Box::pin(ready(7)), Box::pin(last)];
-        assert_eq!(driver.run(pipelined(calls)), [1, 7, 2]);
+        let calls: Vec<Call<'_, i32>> = vec![Box::pin(late), Box::pin(ready(7)), Box::pin(last)];
+        let answers = driver.run(pipelined(Duration::from_secs(60), &Signals::default(), calls));
+        assert_eq!(answers, Ok(vec![1, 7, 2]));
     }
 
     #[test]
@@ -140,32 +132,11 @@ mod tests {
         assert_eq!(answer, 5);
     }
 
-    /// Hands its signals out, which nobody else makes.
-    struct Tap(std::sync::mpsc::Sender<Arc<Signals>>);
-
-    impl Sink for Tap {
-        fn describe(&mut self, table: &str) -> Result<TableInfo> {
-            Ok(TableInfo::new(table))
-        }
-        fn prepare(&mut self, _sql: &str) -> Result<StatementInfo> {
-            Ok(StatementInfo::default())
-        }
-        fn apply(&mut self, _batch: &Batch<'_>) -> Result<Applied, SinkError> {
-            Ok(Applied::default())
-        }
-        fn attach(&mut self, signals: Arc<Signals>) {
-            self.0.send(signals).unwrap();
-        }
-    }
-
     #[test]
     fn a_wait_is_given_up_after_its_limit() {
-        let (sender, receiver) = std::sync::mpsc::channel();
-        let buffer = WriteBuffer::with_sink(Tap(sender), Config::default()).unwrap();
-        let signals = receiver.recv().unwrap();
         let limit = Duration::from_millis(1);
+        let signals = Signals::default();
         let never = within(limit, &signals, std::future::pending::<()>());
         assert_eq!(Driver::new().unwrap().run(never), Err(GivenUp::After(limit)));
-        buffer.close().unwrap();
     }
 }

@@ -77,11 +77,10 @@ async fn within_transaction(
 
 /// The entry first, then the statement, which so runs once at the most.
 async fn behind_entry(work: &mut Work<'_>, batch: &Batch<'_>, sql: &str) -> Result<Applied, Fault> {
-    if batch.entry().is_some() {
-        if begin(work, batch).await?.is_none() {
-            work.commit(batch, Applied::default()).await?;
-        }
-        work.books.entered_alone(batch);
+    if batch.entry().is_some() && begin(work, batch).await?.is_none() {
+        // If the answer is lost and it was entered all the same, the statement is not run any more.
+        let lost = failed(sql, "the connection was lost before it ran");
+        work.commit(batch, refused(lost)).await?;
     }
     match run(work, sql).await {
         Ok(()) => Ok(Applied { transactions: 1, ..Applied::default() }),

@@ -12,6 +12,8 @@ use crate::driver::GivenUp;
 pub(crate) enum Stage {
     /// Before or within the transaction: nothing of it is in the database.
     Within,
+    /// A statement is prepared: no row has a part in it.
+    Prepare,
     /// A statement of the application's, whose text is its own.
     Execute,
     Commit,
@@ -113,6 +115,11 @@ impl Trouble {
         }
     }
 
+    /// Whether an answer is still to come.
+    pub(crate) fn is_given_up(&self) -> bool {
+        matches!(self, Self::GivenUp(_))
+    }
+
     /// What it was, without a row's values.
     pub(crate) fn cause(&self) -> Cause {
         let text = match self {
@@ -168,7 +175,11 @@ pub(crate) fn judge(trouble: &Trouble, stage: Stage, table: &str) -> Fault {
             doubt(trouble, table, "the answer to COMMIT was lost with the connection")
         }
         None => {
-            batch(trouble, table, ErrorKind::Unavailable, "the connection was lost", Verdict::Busy)
+            let message = match trouble.is_given_up() {
+                true => "no answer came within reply_timeout",
+                false => "the connection was lost",
+            };
+            batch(trouble, table, ErrorKind::Unavailable, message, Verdict::Busy)
         }
         Some(error) => judge_code(trouble, error, stage, table),
     }
@@ -222,12 +233,19 @@ fn judge_code(trouble: &Trouble, error: &DbError, stage: Stage, table: &str) -> 
             "the server met an error of its own",
             Verdict::Busy,
         ),
-        ("23", _) if commit => Fault::Deferred(refused(error, table)),
-        ("21" | "22" | "23" | "27" | "44" | "54" | "09" | "2F" | "38" | "39" | "P0", _) => {
-            Fault::Row(refused(error, table))
-        }
+        ("25", _) if is_fatal(error) => batch(
+            trouble,
+            table,
+            ErrorKind::Unavailable,
+            "the server ended the connection: the transaction took too long",
+            Verdict::Busy,
+        ),
+        _ if commit && is_of_a_row(class) => Fault::Deferred(refused(error, table)),
+        _ if is_of_a_row(class) => Fault::Row(refused(error, table)),
         // The text is the application's, which is told of it.
         _ if stage == Stage::Execute => Fault::Row(refused(error, table)),
+        // A text that a type such as tsvector cannot read.
+        (_, "42601") if stage == Stage::Within => Fault::Row(refused(error, table)),
         ("28" | "42", "28000" | "28P01" | "42501") => {
             down("this user may not write it: GRANT what is missing")
         }
@@ -236,6 +254,18 @@ fn judge_code(trouble: &Trouble, error: &DbError, stage: Stage, table: &str) -> 
         }
         _ => down("the server refuses to write"),
     }
+}
+
+/// Whether errors of a class come of a row: of its values, a constraint, a trigger. A class that is not PostgreSQL's own is that of a
+/// RAISE.
+fn is_of_a_row(class: &str) -> bool {
+    const OF_ROWS: [&str; 11] = ["21", "22", "23", "27", "44", "54", "09", "2F", "38", "39", "P0"];
+    const OTHERS: [&str; 33] = [
+        "00", "01", "02", "03", "08", "0A", "0B", "0F", "0L", "0P", "0Z", "10", "20", "24", "25",
+        "26", "28", "2B", "2D", "34", "3B", "3D", "3F", "40", "42", "53", "55", "57", "58", "72",
+        "F0", "HV", "XX",
+    ];
+    OF_ROWS.contains(&class) || !OTHERS.contains(&class)
 }
 
 fn batch(

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use forebay::{Durability, Error, ErrorKind, Result};
+use percent_encoding::percent_decode_str;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 use crate::sink::PostgresSink;
@@ -26,7 +27,8 @@ use crate::sink::PostgresSink;
 pub struct PostgresOptions {
     /// The name under which the server lists the connection, unless the URL has `application_name`. Default `forebay`.
     pub application_name: String,
-    /// How long a connection may take to be made, with all that is asked first. Default 10 s.
+    /// How long a connection to one host may take to be made, with all that is asked first, unless the URL has `connect_timeout`.
+    /// Default 10 s.
     pub connect_timeout: Duration,
     /// How long one attempt waits for a lock that another transaction holds, before the transaction is rolled back and tried again
     /// as [`Retry`](forebay::Retry) says. Default 30 s.
@@ -106,7 +108,6 @@ impl Address {
     pub(crate) fn parse(url: &str, options: &PostgresOptions) -> Result<Self> {
         options.check()?;
         let (url, ssl) = take_ssl(url)?;
-        check_authority(&url)?;
         let mut config = tokio_postgres::Config::from_str(&url).map_err(|error| {
             let message = "the URL for PostgreSQL cannot be read: it is postgres://USER@HOST:PORT/DATABASE, with characters \
                            such as @, /, # and % in names and password written as %40, %2F, %23 and %25";
@@ -120,6 +121,7 @@ impl Address {
                 "the URL for PostgreSQL names no host: postgres://USER@HOST/DATABASE, or for a socket postgres:///DATABASE?host=/var/run/postgresql",
             ));
         }
+        check_hosts(&config)?;
         if config.get_application_name().is_none() {
             config.application_name(&options.application_name);
         }
@@ -132,10 +134,15 @@ impl Address {
         if config.get_hosts().len() > 1 {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
-        config.connect_timeout(options.connect_timeout);
-        config.keepalives_idle(Duration::from_secs(30));
-        config.keepalives_interval(Duration::from_secs(10));
-        config.keepalives_retries(3);
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(options.connect_timeout);
+        }
+        // The URL's own go first.
+        if !url.contains("keepalives") {
+            config.keepalives_idle(Duration::from_secs(30));
+            config.keepalives_interval(Duration::from_secs(10));
+            config.keepalives_retries(3);
+        }
         let root_certificate = ssl.root.or_else(|| options.root_certificate.clone());
         Ok(Self { name: name(&config), config, root_certificate })
     }
@@ -147,6 +154,14 @@ impl Address {
 
     pub(crate) fn database(&self) -> &str {
         self.config.get_dbname().unwrap_or_else(|| self.user())
+    }
+
+    /// How long all its hosts together may take.
+    pub(crate) fn patience(&self, options: &PostgresOptions) -> Duration {
+        let each = self.config.get_connect_timeout().copied().unwrap_or(options.connect_timeout);
+        let hosts = self.config.get_hosts().len().max(self.config.get_hostaddrs().len());
+        // What is asked on the connection that is made comes on top.
+        each.saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX)) + options.connect_timeout
     }
 
     pub(crate) fn uses_tls(&self) -> bool {
@@ -198,7 +213,7 @@ fn take_ssl(url: &str) -> Result<(String, Ssl)> {
             false
         }
         Some(("sslrootcert", path)) => {
-            ssl.root = Some(PathBuf::from(path.replace("%2F", "/").replace("%2f", "/")));
+            ssl.root = Some(PathBuf::from(&*percent_decode_str(path).decode_utf8_lossy()));
             false
         }
         _ => !part.is_empty(),
@@ -209,11 +224,10 @@ fn take_ssl(url: &str) -> Result<(String, Ssl)> {
     Ok((url, ssl))
 }
 
-/// A password with an `@` in it would be cut there, and its rest be told as the host's name.
-fn check_authority(url: &str) -> Result<()> {
-    let place = url.split_once("://").map_or("", |(_, place)| place);
-    let authority = place.split(['/', '?']).next().unwrap_or("");
-    if authority.matches('@').count() > 1 {
+/// A password with an `@` or a `/` in it is cut there, and its rest would be told as the host's name.
+fn check_hosts(config: &tokio_postgres::Config) -> Result<()> {
+    let is_cut = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+    if config.get_hosts().iter().any(is_cut) {
         return Err(wrong(
             "the URL for PostgreSQL has more than one @ before the host: write one in the user's name or password as %40",
         ));
@@ -297,9 +311,9 @@ mod tests {
     #[test]
     fn a_certificate_of_the_url_is_taken_out_of_it() {
         let address =
-            parse("postgres://app@db.example/app?sslrootcert=/etc/db.pem&connect_timeout=3")
+            parse("postgres://app@db.example/app?sslrootcert=/etc/db%20one.pem&connect_timeout=3")
                 .unwrap();
-        assert_eq!(address.root_certificate, Some(PathBuf::from("/etc/db.pem")));
+        assert_eq!(address.root_certificate, Some(PathBuf::from("/etc/db one.pem")));
         assert_eq!(address.to_string(), "app on db.example:5432");
     }
 
@@ -307,6 +321,7 @@ mod tests {
     fn no_part_of_a_password_is_in_an_error_or_a_name() {
         for url in [
             "postgres://app:se@cret@db.example/app",
+            "postgres://app:se/c@cret@db.example/app",
             "postgres://app:secret@/app",
             "postgres://app:secret@db.example/app?colour=red",
             "postgres://app:secret@db.example:port/app",

@@ -10,7 +10,7 @@ use tokio_postgres::Statement;
 
 use crate::apply::{Work, answer};
 use crate::encode::{Param, arrays, scalars};
-use crate::fault::{Failure, Fault, Verdict};
+use crate::fault::{Failure, Fault, Stage, Verdict};
 use crate::session::Prepared;
 
 /// Whether a row may be left out because a newer one of its statement has its key.
@@ -46,8 +46,9 @@ pub(crate) async fn calls(
         let shape = batch.row(next).shape();
         let table = shape.target().table();
         let prepared = answer(work.options, work.signals, work.session.prepared(shape)).await;
-        let prepared =
-            prepared.map_err(|trouble| work.judge(&trouble, table))?.ok_or_else(|| gone(table))?;
+        let prepared = prepared
+            .map_err(|trouble| work.judge_at(&trouble, Stage::Prepare, table))?
+            .ok_or_else(|| gone(table))?;
         let made = if prepared.parameters.is_some() {
             one_by_one(batch, next..end, &prepared, &mut calls)
         } else {
@@ -102,9 +103,17 @@ fn together(
     if !has_key {
         return add(&rows.collect::<Vec<_>>());
     }
-    // Of rows with one key an UPDATE takes any, and says nothing.
+    // Of rows with one key an UPDATE takes any, and says nothing. An upsert refuses the statement: a group with two such rows
+    // would be refused with it, and single rows are found to be good.
     let is_told_apart = |row| prepared.tells_apart(&batch.row(row));
-    if matches!(operation, Operation::Update { .. }) && !rows.clone().all(is_told_apart) {
+    let has_doubles = match operation {
+        Operation::Update { .. } => !rows.clone().all(is_told_apart),
+        Operation::Upsert { .. } => {
+            rows.clone().any(|row| is_in_group(batch, row) && !is_told_apart(row))
+        }
+        _ => false,
+    };
+    if has_doubles {
         return rows.into_iter().try_for_each(|row| add(&[row]));
     }
     let may_leave_out = repeats == Repeats::KeepNewest && !prepared.keeps_order;

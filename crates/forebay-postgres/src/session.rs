@@ -10,7 +10,6 @@ use tokio_postgres::{Client, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::describe::{self, Table};
-use crate::driver::GivenUp;
 use crate::fault::Trouble;
 use crate::parameters;
 use crate::sql;
@@ -163,12 +162,5 @@ impl Session {
             abort.abort();
             tokio::task::yield_now().await;
         }
-    }
-}
-
-impl Trouble {
-    /// Whether an answer is still to come.
-    pub(crate) fn is_given_up(&self) -> bool {
-        matches!(self, Self::GivenUp(GivenUp::After(_) | GivenUp::Closing))
     }
 }

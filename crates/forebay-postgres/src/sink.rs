@@ -208,7 +208,7 @@ impl Sink for PostgresSink {
     }
 
     fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
-        self.connected().map_err(|failure| self.books.soften(failure))?;
+        self.connected().map_err(|failure| self.books.soften(batch, failure))?;
         let Self { driver, options, signals, session, books, .. } = self;
         let ended = driver.run(async {
             let Some(open) = session.as_mut() else { return Ok(Applied::default()) };
@@ -231,7 +231,7 @@ impl Sink for PostgresSink {
             ended
         });
         ended.map_err(|ended| match ended {
-            Ended::Failed(failure) => self.books.soften(failure),
+            Ended::Failed(failure) => self.books.soften(batch, failure),
             Ended::Unmerge(error) => SinkError::unmerge(error),
         })
     }

@@ -71,10 +71,10 @@ pub(crate) fn text(shape: &Shape, table: &str, columns: &[&Column]) -> String {
     }
 }
 
-/// One array for each column. What is an array itself comes as text, for an array of arrays would be taken apart to its elements.
+/// One array for each column. What has no array to be taken apart comes as text.
 fn rows(columns: &[&Column]) -> String {
     let arrays = columns.iter().enumerate().map(|(position, column)| {
-        let element = if column.is_array { "text" } else { column.type_name.as_str() };
+        let element = if column.has_no_array { "text" } else { column.type_name.as_str() };
         format!("${}::{element}[]", position + 1)
     });
     let names = (1..=columns.len()).map(|number| format!("c{number}"));
@@ -87,5 +87,5 @@ fn rows(columns: &[&Column]) -> String {
 
 fn value(position: usize, column: &Column) -> String {
     let value = format!("{ROWS}.c{}", position + 1);
-    if column.is_array { format!("{value}::{}", column.type_name) } else { value }
+    if column.has_no_array { format!("{value}::{}", column.type_name) } else { value }
 }

@@ -9,11 +9,15 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-/// A connector that trusts the certificates in a file, or where none is named those of the system.
-pub(crate) fn connector(root_certificate: Option<&Path>) -> Result<MakeRustlsConnect> {
+/// A connector that trusts the certificates in a file, or where none is named those of the system; none if it is not used.
+pub(crate) fn connector(
+    root_certificate: Option<&Path>,
+    is_used: bool,
+) -> Result<MakeRustlsConnect> {
     let mut roots = RootCertStore::empty();
     match root_certificate {
         Some(path) => trust_file(&mut roots, path)?,
+        None if !is_used => {}
         None => {
             // A system without certificates is found out, and said, when a server's is not trusted.
             for certificate in rustls_native_certs::load_native_certs().certs {
