@@ -39,6 +39,12 @@ pub(super) fn notes(results: &Results) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if results.server.is_some() {
+        notes.push(
+            "CPU s and memory are those of the contender's process, without the server's."
+                .to_owned(),
+        );
+    }
     let is_rare = |figures: &Figures| (1..SAMPLES_FOR_P999).contains(&figures.latency.samples);
     if results.entries.iter().filter_map(figures).any(is_rare) {
         notes.push(format!("p99.9 is told from {} calls on.", grouped(SAMPLES_FOR_P999 as f64)));
