@@ -8,42 +8,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use forebay::{
-    Applied, Batch, Config, Error, ErrorKind, Health, Receipt, Result, Retry, Signals, Sink,
-    SinkError, SqliteSink, StatementInfo, TableInfo, Value, WriteBuffer,
-};
+use forebay::{Config, Error, ErrorKind, Health, Receipt, Result, Retry, Value, WriteBuffer};
 use parking_lot::Mutex;
 use rusqlite::Connection;
-use support::{Log, Mount, Scratch};
-use tracing::Dispatch;
-
-/// A SQLite sink whose thread writes its log lines down.
-struct Logged {
-    sink: SqliteSink,
-    log: Log,
-}
-
-impl Sink for Logged {
-    /// Only the buffer's own thread looks at tables: what it says from now on goes to the log.
-    fn describe(&mut self, table: &str) -> Result<TableInfo> {
-        // While there is only one subscriber, a thread without one could switch a line off for all: have two.
-        std::mem::forget(Dispatch::new(self.log.subscriber()));
-        std::mem::forget(tracing::subscriber::set_default(self.log.subscriber()));
-        self.sink.describe(table)
-    }
-
-    fn prepare(&mut self, sql: &str) -> Result<StatementInfo> {
-        self.sink.prepare(sql)
-    }
-
-    fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
-        self.sink.apply(batch)
-    }
-
-    fn attach(&mut self, signals: Arc<Signals>) {
-        self.sink.attach(signals);
-    }
-}
+use support::{Mount, Scratch};
 
 /// Something that happens to a database's files behind the buffer's back.
 type Damage = fn(&Path);
@@ -60,13 +28,6 @@ fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "{what}: not after {LONG:?}");
         std::thread::park_timeout(Duration::from_millis(1));
     }
-}
-
-/// Another connection, which waits for its turn while the buffer tries again and again.
-fn patient(scratch: &Scratch) -> Connection {
-    let connection = scratch.connection();
-    connection.busy_timeout(LONG).unwrap();
-    connection
 }
 
 /// Blocks until the buffer is paused, and says why it is.
@@ -125,71 +86,6 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 #[test]
-fn rows_wait_for_a_lock_that_is_held_elsewhere() {
-    let scratch = Scratch::new(TABLE);
-    let config = Config { linger: Duration::ZERO, ..Config::default() };
-    let buffer = WriteBuffer::builder(scratch.path()).config(config).open().unwrap();
-    let t = buffer.table("t").insert().producer().unwrap();
-    let other = scratch.connection();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let receipt = t.submit(&(1, "waits")).unwrap();
-    eventually("somebody waits for the lock", || buffer.stats().busy_time > Duration::ZERO);
-    t.push(&(2, "is accepted meanwhile")).unwrap();
-    assert!(receipt.decided().is_none());
-    assert!(is_running(&buffer), "to wait is not to be down");
-    assert_eq!(buffer.stats().busy_waits, 1);
-
-    other.execute_batch("COMMIT").unwrap();
-    answer(receipt).unwrap();
-    buffer.flush().unwrap();
-    assert_eq!(scratch.value::<i64>("SELECT count(*) FROM t", []), 2);
-    let stats = buffer.stats();
-    assert_eq!((stats.retries, stats.pauses), (0, 0), "waits and retries are counted apart");
-}
-
-#[test]
-fn a_lock_that_outlasts_the_retries_pauses_the_buffer_and_loses_nothing() {
-    let scratch = Scratch::new(TABLE);
-    let log = Log::default();
-    let sink = SqliteSink::open(scratch.path(), &impatient()).unwrap();
-    let buffer = WriteBuffer::with_sink(Logged { sink, log: log.clone() }, impatient()).unwrap();
-    let t = buffer.table("t").insert().producer().unwrap();
-    let other = scratch.connection();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let receipts: Vec<_> = (0..60).map(|id| t.submit(&(id, "kept")).unwrap()).collect();
-
-    let cause = paused(&buffer);
-    assert_eq!(cause.kind(), ErrorKind::Busy, "{cause:#}");
-    assert!(cause.to_string().contains("locked"), "{cause}");
-    t.push(&(60, "accepted while it is paused")).unwrap();
-    buffer.table("t").upsert(["id"]).producer().expect("to look at a table takes no lock");
-    let tries = buffer.stats().retries;
-    eventually("it is tried again", || buffer.stats().retries > tries + 3);
-    assert!(receipts.iter().all(|receipt| receipt.decided().is_none()));
-
-    other.execute_batch("COMMIT").unwrap();
-    receipts.into_iter().for_each(|receipt| answer(receipt).unwrap());
-    buffer.flush().unwrap();
-    assert!(is_running(&buffer));
-    let stats = buffer.stats();
-    assert_eq!((stats.committed, stats.unwritten, stats.pauses), (61, 0, 1));
-    assert!(stats.retries >= 6 && stats.busy_waits >= 6, "{stats:?}");
-    assert_eq!(scratch.value::<i64>("SELECT count(*) FROM t", []), 61);
-
-    let said = log.text();
-    for retry in 1..=5 {
-        let line =
-            format!("WARN forebay::persist: database locked in t, retry {retry}/5 after 0.0");
-        assert_eq!(said.matches(&line).count(), 1, "{line}:\n{said}");
-    }
-    assert_eq!(said.matches(" is paused, the rows are kept").count(), 1, "once: {said}");
-    assert_eq!(said.matches("ERROR").count(), 1, "{said}");
-    assert!(said.contains(" resumed after 0s, nothing lost"), "{said}");
-    assert!(said.find("retry 5/5") < said.find(" is paused"), "{said}");
-    assert!(said.find(" is paused") < said.find(" resumed"), "{said}");
-}
-
-#[test]
 fn a_thread_that_commits_its_own_row_is_not_told_of_the_lock() {
     let scratch = Scratch::new(TABLE);
     let config = Config { linger: LONG, ..impatient() };
@@ -224,57 +120,6 @@ fn rows_that_nobody_waits_for_are_written_after_a_commit_on_the_caller() {
         t.write(&(1, "on the caller")).unwrap();
         t.push(&(2, "lingers for no time at all")).unwrap();
         eventually("the row is written", || buffer.stats().committed == 2);
-    }
-}
-
-#[test]
-fn a_table_that_was_dropped_pauses_the_buffer_until_it_is_back() {
-    let scratch = Scratch::new(TABLE);
-    let buffer = open(&scratch);
-    let t = buffer.table("t").insert().producer().unwrap();
-    t.write(&(1, "before")).unwrap();
-    let other = patient(&scratch);
-    other.execute_batch("DROP TABLE t").unwrap();
-    let receipts: Vec<_> = (2..60).map(|id| t.submit(&(id, "kept")).unwrap()).collect();
-    let cause = paused(&buffer);
-    assert_eq!((cause.kind(), cause.table()), (ErrorKind::Unavailable, Some("t")));
-    assert!(format!("{cause:#}").contains("no such table"), "{cause:#}");
-    assert!(receipts.iter().all(|receipt| receipt.decided().is_none()));
-
-    other.execute_batch(TABLE).unwrap();
-    receipts.into_iter().for_each(|receipt| answer(receipt).unwrap());
-    assert!(is_running(&buffer));
-    assert_eq!(scratch.value::<i64>("SELECT count(*) FROM t", []), 58);
-    assert_eq!((buffer.stats().rejected, buffer.stats().unwritten), (0, 0));
-}
-
-#[test]
-fn what_a_row_needs_of_the_schema_pauses_the_buffer_until_it_is_back() {
-    let cases = [
-        ("ALTER TABLE t DROP COLUMN w", "ALTER TABLE t ADD COLUMN w", "w"),
-        ("DROP INDEX by_key", "CREATE UNIQUE INDEX by_key ON t(id)", "ON CONFLICT"),
-        ("ALTER TABLE t RENAME TO u", "ALTER TABLE u RENAME TO t", "no such table"),
-        (
-            "CREATE TRIGGER broken AFTER INSERT ON t BEGIN INSERT INTO nowhere VALUES (1); END",
-            "DROP TRIGGER broken",
-            "nowhere",
-        ),
-    ];
-    for (away, back, said) in cases {
-        let scratch = Scratch::new("CREATE TABLE t(id, v, w); CREATE UNIQUE INDEX by_key ON t(id)");
-        let buffer = open(&scratch);
-        let t = buffer.table("t").upsert(["id"]).producer().unwrap();
-        t.write(&(1, 2, 3)).unwrap();
-        let other = patient(&scratch);
-        other.execute_batch(away).unwrap();
-        let receipts = [1, 2].map(|id| t.submit(&(id, 5, 6)).unwrap());
-        let cause = paused(&buffer);
-        assert_eq!(cause.kind(), ErrorKind::Unavailable, "{away}: {cause:#}");
-        assert!(format!("{cause:#}").contains(said), "{away}: {cause:#}");
-        other.execute_batch(back).unwrap();
-        receipts.into_iter().for_each(|receipt| answer(receipt).unwrap());
-        assert_eq!(scratch.column::<i64>("SELECT w FROM t ORDER BY id"), [6, 6], "{away}");
-        assert_eq!(buffer.stats().rejected, 0, "{away}");
     }
 }
 

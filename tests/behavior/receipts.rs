@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use forebay::{Applied, Config, Error, ErrorKind, Rejection, SinkError, WriteBuffer};
 use futures::FutureExt;
-use support::{Gate, Scratch};
+use support::Gate;
 
 fn lingering() -> Config {
     Config { linger: Duration::from_secs(3_600), ..Config::default() }
@@ -110,46 +110,6 @@ fn a_dropped_receipt_leaves_its_row_alone() {
     drop(cancelled);
     buffer.close().unwrap();
     assert_eq!(gate.ids().concat(), [1, 2]);
-}
-
-#[test]
-fn eighty_threads_that_wait_share_their_commits() {
-    let scratch = Scratch::new("CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER)");
-    let buffer = scratch.buffer();
-    let t = buffer.table("t").upsert(["id"]).producer().unwrap();
-    std::thread::scope(|scope| {
-        for worker in 0..80_i64 {
-            let t = t.clone();
-            scope.spawn(move || {
-                for n in 0..25_i64 {
-                    t.write(&(worker, n)).unwrap();
-                }
-            });
-        }
-    });
-    let stats = buffer.stats();
-    assert_eq!(stats.committed, 2_000);
-    assert_eq!(scratch.value::<i64>("SELECT count(*) FROM t WHERE n = 24", []), 80);
-}
-
-#[test]
-fn a_thousand_tasks_await_their_rows() {
-    let scratch = Scratch::new("CREATE TABLE t(id INTEGER PRIMARY KEY, n INTEGER)");
-    let buffer = scratch.buffer();
-    let t = buffer.table("t").upsert(["id"]).producer().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
-    runtime.block_on(async {
-        let tasks: Vec<_> = (0..1_000_i64)
-            .map(|id| {
-                let t = t.clone();
-                tokio::spawn(async move { t.submit_async(&(id, 1)).await.unwrap().await })
-            })
-            .collect();
-        for task in tasks {
-            task.await.unwrap().unwrap();
-        }
-    });
-    assert_eq!(scratch.value::<i64>("SELECT count(*) FROM t", []), 1_000);
 }
 
 /// Writes rows until one was committed on this thread: the writer may still be putting the sink back after

@@ -1,4 +1,5 @@
-//! The processes that the faults kill, hold up or mislead: `fault-child load|spool|replay|letters|outage|count|hold|clock DATABASE …`.
+//! The processes that the faults kill, hold up or mislead: `fault-child load|spool|replay|letters|outage|count|hold|clock DATABASE …`, or
+//! `fault-child server`.
 //!
 //! Each says with a line on standard output that it begins. Whatever goes wrong in one ends it with a code and a message.
 #![allow(clippy::unwrap_used, reason = "a child that cannot go on fails at once")]
@@ -15,6 +16,7 @@ use std::io::{self, Read, Write};
 use std::{env, process, thread};
 
 use forebay::Config;
+use support::Cluster;
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -41,6 +43,7 @@ fn main() {
         ["replay", database] => spool::replay(database.as_ref()),
         ["count", database, process] => count::run(database.as_ref(), process.parse().unwrap()),
         ["clock", database] => clock::run(database.as_ref()),
+        ["server"] => serve(),
         ["hold", database] => count::hold(database.as_ref()),
         _ => panic!("no such task: {arguments:?}"),
     }
@@ -50,6 +53,15 @@ fn main() {
 fn end_with_parent() {
     let _ = io::stdin().read_to_end(&mut Vec::new());
     process::exit(1);
+}
+
+/// Has a PostgreSQL server of its own, says where, and is killed.
+fn serve() {
+    let cluster = Cluster::private(&[]);
+    say(&cluster.url("postgres"));
+    loop {
+        thread::park();
+    }
 }
 
 /// A small buffer: it is full all the time, and a close has little left to write.

@@ -17,6 +17,7 @@ mod load;
 mod locks;
 mod nth;
 mod poison;
+mod postgres;
 mod process;
 mod processes;
 mod producer;

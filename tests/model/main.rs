@@ -3,12 +3,8 @@
 
 mod fates;
 mod lives;
-mod operation;
 mod process;
 mod protocol;
-mod sequence;
-mod threads;
-mod twin;
 
 use proptest::test_runner::{Config, FileFailurePersistence};
 

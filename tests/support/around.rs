@@ -36,6 +36,16 @@ pub trait Around: Send {
         sink.commits_on_caller()
     }
 
+    /// Around [`Sink::books_name`].
+    fn books_name(&self, sink: &SqliteSink) -> Option<String> {
+        sink.books_name()
+    }
+
+    /// Around [`Sink::takes_nul`].
+    fn takes_nul(&self, sink: &SqliteSink) -> bool {
+        sink.takes_nul()
+    }
+
     /// Around [`Sink::name`].
     fn name(&self, sink: &SqliteSink) -> String {
         sink.name()
@@ -90,6 +100,14 @@ impl<A: Around> Sink for Surrounded<A> {
 
     fn commits_on_caller(&self) -> bool {
         self.around.commits_on_caller(&self.sink)
+    }
+
+    fn books_name(&self) -> Option<String> {
+        self.around.books_name(&self.sink)
+    }
+
+    fn takes_nul(&self) -> bool {
+        self.around.takes_nul(&self.sink)
     }
 
     fn name(&self) -> String {

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use forebay::{Builder, Config, WriteBuffer};
+use forebay::{Builder, Config, Error, Value, WriteBuffer};
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, Params};
+
+use crate::either::{Database, Kind, Session};
 
 /// A folder that is removed in the end, with a database in it.
 pub struct Scratch {
@@ -83,5 +85,82 @@ impl Scratch {
         let mut statement = connection.prepare(sql).expect(sql);
         let rows = statement.query_map([], |row| row.get(0)).expect(sql);
         rows.map(|value| value.expect(sql)).collect()
+    }
+}
+
+impl Database for Scratch {
+    const KIND: Kind = Kind::Sqlite;
+
+    type Session = Connection;
+
+    fn new(schema: &str) -> Self {
+        Self::new(schema)
+    }
+
+    fn builder(&self, config: Config, patience: Duration) -> Builder {
+        WriteBuffer::builder(self.path()).config(Config { busy_timeout: patience, ..config })
+    }
+
+    fn session(&self) -> Connection {
+        let session = self.connection();
+        session.busy_timeout(Duration::from_secs(30)).expect("a timeout");
+        // What it writes need not survive the test.
+        session.pragma_update(None, "synchronous", "OFF").expect("a setting");
+        session
+    }
+
+    fn rows(&self, sql: &str) -> Vec<Vec<Value>> {
+        rows(&self.connection(), sql)
+    }
+
+    fn is_waiting(&self, buffer: &WriteBuffer) -> bool {
+        buffer.stats().busy_time > Duration::ZERO
+    }
+
+    fn code(error: &Error) -> String {
+        error.code().expect("an error of SQLite's has a code").to_string()
+    }
+}
+
+impl Session for Connection {
+    fn run(&mut self, sql: &str) {
+        self.execute_batch(sql).expect(sql);
+    }
+
+    fn unit(&mut self, statements: &[String]) -> Option<Vec<u64>> {
+        let run = |sql: &String| self.execute(sql, ()).map(|rows| rows as u64).ok();
+        if let [statement] = statements {
+            return run(statement).map(|rows| vec![rows]);
+        }
+        self.execute_batch("BEGIN").expect("a transaction");
+        let changed = statements.iter().map(run).collect::<Option<_>>();
+        // What refused it may have ended the transaction.
+        if !self.is_autocommit() {
+            let end = if changed.is_some() { "COMMIT" } else { "ROLLBACK" };
+            self.execute_batch(end).expect("nothing is deferred");
+        }
+        changed
+    }
+
+    fn lock(&mut self, _: &str) {
+        self.run("BEGIN IMMEDIATE");
+    }
+}
+
+fn rows(connection: &Connection, sql: &str) -> Vec<Vec<Value>> {
+    let mut statement = connection.prepare(sql).expect(sql);
+    let columns = statement.column_count();
+    let rows =
+        statement.query_map((), |row| (0..columns).map(|at| Ok(value(row.get(at)?))).collect());
+    rows.expect(sql).map(|row| row.expect(sql)).collect()
+}
+
+fn value(value: rusqlite::types::Value) -> Value {
+    match value {
+        rusqlite::types::Value::Null => Value::Null,
+        rusqlite::types::Value::Integer(integer) => Value::Integer(integer),
+        rusqlite::types::Value::Real(real) => Value::Real(real),
+        rusqlite::types::Value::Text(text) => Value::Text(text),
+        rusqlite::types::Value::Blob(bytes) => Value::Blob(bytes),
     }
 }

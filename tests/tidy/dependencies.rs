@@ -47,7 +47,8 @@ const LIBRARY: [&str; 16] = [
 
 /// Packages that the command, the bench and the tests need in two versions, until those who ask for the older one
 /// follow.
-const TWICE: [&str; 9] = [
+const TWICE: [&str; 11] = [
+    "fallible-iterator",
     "getrandom",
     "hashbrown",
     "r-efi",
@@ -55,6 +56,7 @@ const TWICE: [&str; 9] = [
     "rand_chacha",
     "rand_core",
     "syn",
+    "wasi",
     "windows-sys",
     "winnow",
 ];

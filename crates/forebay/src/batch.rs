@@ -3,8 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::reject::DeadLetter;
 use crate::row::{Frame, MORE, ValueRef, Values};
 use crate::shape::Shape;
+use crate::sink::Rejection;
 
 /// The rows of one transaction, in the order in which they are to be applied.
 #[derive(Clone, Copy)]
@@ -21,7 +23,7 @@ pub struct Batch<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry<'a> {
-    /// The spool.
+    /// The spool, or the [name](crate::Sink::books_name) that the sink has given.
     pub spool: &'a str,
     /// How many of its rows must be applied before this batch.
     pub start: u64,
@@ -56,12 +58,13 @@ impl<'a> Batch<'a> {
         Self { bytes, rows, shapes, superseded, entry: None }
     }
 
-    /// The same batch, of a spool.
+    /// The same batch, of which books are kept.
     pub(crate) fn with_entry(self, entry: Option<Entry<'a>>) -> Self {
         Self { entry, ..self }
     }
 
-    /// What is to be entered in the books in the batch's transaction, if its rows come from a spool.
+    /// What is to be entered in the books in the batch's transaction, if its rows come from a spool or the sink keeps books
+    /// [without one](crate::Sink::books_name).
     pub fn entry(&self) -> Option<Entry<'a>> {
         self.entry
     }
@@ -91,15 +94,21 @@ impl<'a> Batch<'a> {
         read_row(self.bytes, self.rows[position].offset as usize, self.shapes)
     }
 
-    /// The number of the shape of the row at a position: all that runs of alike rows are found by.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn shape_id(&self, position: usize) -> u16 {
+    /// The [number](Shape::id) of the shape of the row at a position: all that runs of alike rows are found by.
+    ///
+    /// # Panics
+    ///
+    /// When `position` is not less than [`len`](Self::len).
+    pub fn shape_id(&self, position: usize) -> u16 {
         Frame::read(&self.bytes[self.rows[position].offset as usize..]).shape
     }
 
-    /// The sequence number of a row in its spool.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn seq(&self, position: usize) -> Option<u64> {
+    /// The sequence number of the row at a position among those that its [entry](Self::entry) counts.
+    ///
+    /// # Panics
+    ///
+    /// When `position` is not less than [`len`](Self::len).
+    pub fn seq(&self, position: usize) -> Option<u64> {
         let first = self.entry?.first_seq;
         Some(first + u64::from(self.rows[position].ordinal))
     }
@@ -123,6 +132,26 @@ impl<'a> Batch<'a> {
             let unit = start..end + 1;
             start = unit.end;
             Some(unit)
+        })
+    }
+}
+
+impl<'a> Batch<'a> {
+    /// The refused rows that nobody holds a receipt for, each with its [sequence number](Self::seq): what a sink that
+    /// keeps books keeps of them. A group is refused whole. Nothing where there is no [entry](Self::entry).
+    pub fn letters(self, rejected: &[Rejection]) -> impl Iterator<Item = (u64, DeadLetter)> {
+        let mut rejections = rejected.iter().peekable();
+        let refused = self.units().filter_map(move |unit| {
+            let rejection = rejections.next_if(|rejection| unit.contains(&rejection.row))?;
+            Some((unit, rejection.error.clone()))
+        });
+        refused.flat_map(move |(unit, error)| {
+            unit.filter(move |&position| !self.row(position).has_receipt()).filter_map(
+                move |position| {
+                    let letter = DeadLetter::new(&self.row(position), error.clone());
+                    Some((self.seq(position)?, letter))
+                },
+            )
         })
     }
 }
@@ -189,9 +218,19 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The encoded values of the row's key, one after the other.
+    /// Whether the row makes an older one of its shape and with its key superfluous. With `newest_by` the database decides which
+    /// of two is newest; only where both are integers its answer is known beforehand.
+    pub fn supersedes<'o>(&self, older: impl FnOnce() -> Row<'o>) -> bool {
+        let Some(position) = self.shape.newest() else { return true };
+        match (self.values().nth(position), older().values().nth(position)) {
+            (Some(ValueRef::Integer(new)), Some(ValueRef::Integer(old))) => new >= old,
+            _ => false,
+        }
+    }
+
+    /// The encoded values of the row's key, one after the other: two rows of a shape have the same key if these are equal.
     #[inline]
-    pub(crate) fn key(&self) -> impl Iterator<Item = &'a [u8]> {
+    pub fn key(&self) -> impl Iterator<Item = &'a [u8]> {
         let values = self.values();
         self.shape.key().iter().map(move |&position| values.clone().slice(position))
     }

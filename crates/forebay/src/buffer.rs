@@ -439,7 +439,7 @@ impl Builder {
         };
         let file = RejectFile::open(&config.rejects)?;
         config.rejects.file = file.as_ref().map(|file| file.path().to_owned());
-        let signals = Arc::new(Signals::new());
+        let signals = Arc::new(Signals::default());
         sink.attach(Arc::clone(&signals));
         let name = sink.name();
         let mut log = RowLog::new(&config, sink.as_mut())?;

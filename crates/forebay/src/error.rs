@@ -31,6 +31,7 @@ struct Inner {
     field: Option<String>,
     constraint: Option<String>,
     code: Option<i32>,
+    sqlstate: Option<String>,
     database_message: Option<String>,
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
@@ -105,6 +106,7 @@ impl Error {
             field: None,
             constraint: None,
             code: None,
+            sqlstate: None,
             database_message: None,
             source: None,
         }))
@@ -133,6 +135,12 @@ impl Error {
     /// The database's own code: with SQLite the extended result code, such as 2067 for UNIQUE.
     pub fn code(&self) -> Option<i32> {
         self.0.code
+    }
+
+    /// The database's own code where it is an SQLSTATE: with PostgreSQL five letters and digits, such as `23505` for UNIQUE
+    /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+    pub fn sqlstate(&self) -> Option<&str> {
+        self.0.sqlstate.as_deref()
     }
 
     /// The database's own text. Unlike everything else here it may hold values of the row.
@@ -164,6 +172,12 @@ impl Error {
         self.edit(|inner| inner.code = Some(code))
     }
 
+    /// Gives the database's own code, an SQLSTATE.
+    #[must_use]
+    pub fn with_sqlstate(self, sqlstate: impl Into<String>) -> Self {
+        self.edit(|inner| inner.sqlstate = Some(sqlstate.into()))
+    }
+
     /// Gives the database's own text, which `Display` never shows.
     #[must_use]
     pub fn with_database_message(self, message: impl Into<String>) -> Self {
@@ -187,6 +201,9 @@ impl Error {
         let mut error = Self::new(kind, message).because(self.clone());
         if let Some(code) = self.code() {
             error = error.with_code(code);
+        }
+        if let Some(sqlstate) = self.sqlstate() {
+            error = error.with_sqlstate(sqlstate);
         }
         match self.table() {
             Some(table) => error.with_table(table),

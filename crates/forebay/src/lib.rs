@@ -100,6 +100,7 @@ pub mod spool;
 #[cfg(not(feature = "spool"))]
 #[path = "spool/absent.rs"]
 mod spool;
+pub mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod state;

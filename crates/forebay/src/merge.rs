@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table};
 
 use crate::batch::{Row, RowRef, read_row};
-use crate::row::{ValueRef, is_null};
+use crate::row::is_null;
 use crate::shape::Shape;
 
 /// A row reference whose row has been superseded.
@@ -74,7 +74,7 @@ impl Newest {
         let older = match &entry {
             hash_table::Entry::Occupied(entry) => {
                 let slot = entry.get().slot;
-                supersedes(row, || at(slot)).then_some(slot as usize)
+                row.supersedes(|| at(slot)).then_some(slot as usize)
             }
             hash_table::Entry::Vacant(_) => None,
         };
@@ -113,17 +113,5 @@ impl Known<'_> {
             hash_table::Entry::Occupied(mut entry) => *entry.get_mut() = newest,
             hash_table::Entry::Vacant(entry) => drop(entry.insert(newest)),
         }
-    }
-}
-
-/// Whether a row makes an older one with its key superfluous. With `newest_by` the database decides
-/// which of two is newest; only where both are integers its answer is known beforehand.
-fn supersedes<'r>(row: &Row<'_>, older: impl FnOnce() -> Row<'r>) -> bool {
-    let Some(position) = row.shape().newest() else {
-        return true;
-    };
-    match (row.values().nth(position), older().values().nth(position)) {
-        (Some(ValueRef::Integer(new)), Some(ValueRef::Integer(old))) => new >= old,
-        _ => false,
     }
 }

@@ -32,7 +32,10 @@ pub(crate) enum Fate {
         cause: Error,
     },
     /// The buffer closes and there is no time left.
-    OutOfTime(Error),
+    OutOfTime {
+        batch: Error,
+        rest: Error,
+    },
 }
 
 /// Gives a batch to the sink. After a panic nobody knows how far the sink had come.
@@ -69,10 +72,14 @@ pub(crate) fn persist(
     let mut retries = 0;
     let mut answer = failed.map(Err);
     let mut cause = None;
+    // Set while the last answer has left open whether the batch is committed.
+    let mut doubt: Option<Error> = None;
     loop {
         if answer.is_none() && shared.is_overdue() {
             let why = "the buffer was closed before this row was written";
-            return Fate::OutOfTime(shared.unwritten(why, cause));
+            let rest = shared.unwritten(why, cause);
+            let batch = doubt.map_or_else(|| rest.clone(), |cause| shared.in_doubt(&cause));
+            return Fate::OutOfTime { batch, rest };
         }
         let error = match answer.take().unwrap_or_else(|| attempt(sink, batch, shared)) {
             Ok(applied) => {
@@ -91,6 +98,7 @@ pub(crate) fn persist(
             Err(error) => error,
         };
         let code = error.error.code();
+        doubt = (error.verdict == Verdict::Doubt).then(|| error.error.clone());
         let pause = match error.verdict {
             Verdict::Unmerge => return Fate::Unmerge,
             Verdict::Lost | Verdict::Fail => {
@@ -124,7 +132,7 @@ pub(crate) fn persist(
                 );
                 return Fate::Lost(error.error.retold(ErrorKind::Unknown, message));
             }
-            Verdict::Retry if paused.is_none() && retries < policy.max_retries => {
+            Verdict::Retry | Verdict::Doubt if paused.is_none() && retries < policy.max_retries => {
                 retries += 1;
                 let delay = delay(policy, retries);
                 tracing::warn!(
@@ -140,7 +148,7 @@ pub(crate) fn persist(
                 );
                 delay
             }
-            Verdict::Retry | Verdict::Pause => {
+            Verdict::Retry | Verdict::Doubt | Verdict::Pause => {
                 let since = *paused.get_or_insert_with(|| {
                     tracing::error!(
                         table,
@@ -169,7 +177,10 @@ pub(crate) fn persist(
                     // The next batch gets its own time.
                     *paused = None;
                     shared.lock().paused = None;
-                    return Fate::Lost(shared.unwritten(why, Some(error.error)));
+                    return Fate::Lost(match doubt {
+                        Some(cause) => shared.in_doubt(&cause),
+                        None => shared.unwritten(why, Some(error.error)),
+                    });
                 }
                 policy.pause
             }

@@ -250,7 +250,11 @@ impl Producer {
         if length > limit {
             return Err(too_large("a row", self.stream.target().table(), length, limit));
         }
-        shape.check_newest(Values::of_frame(&scratch.bytes[start..]))?;
+        let values = Values::of_frame(&scratch.bytes[start..]);
+        if !self.shared().takes_nul {
+            shape.check_texts(values.clone())?;
+        }
+        shape.check_newest(values)?;
         Ok(shape.id())
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) turns: Turns,
     pub(crate) spool: Option<Spool>,
+    /// Whether the database takes texts with NUL characters in them.
+    pub(crate) takes_nul: bool,
     name: String,
     policy: Policy,
     process: u32,
@@ -88,6 +90,7 @@ impl Shared {
             signals,
             shapes: std::mem::take(&mut log.shapes),
             spool: log.spool.take(),
+            takes_nul: worker.takes_nul(),
             process: std::process::id(),
             streams: Mutex::new(Vec::new()),
             state: Mutex::new(State::new(log, worker)),

@@ -1,11 +1,13 @@
 //! Dead letters: rows that will not be written, and who is given them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::SystemTime;
 
 use crate::batch::Row;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Result};
 use crate::queue::Shared;
 use crate::reject_file::RejectFile;
+use crate::reject_line;
 use crate::row::Value;
 use crate::stats::count_of_rows;
 
@@ -25,7 +27,8 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    pub(crate) fn new(row: &Row<'_>, error: Error) -> Self {
+    /// The letter for a row. For [`Sink`](crate::Sink)s that keep refused rows in the database.
+    pub fn new(row: &Row<'_>, error: Error) -> Self {
         let shape = row.shape();
         let mut names = shape.names().iter();
         let fields = row.values().enumerate().map(|(position, value)| {
@@ -34,6 +37,27 @@ impl DeadLetter {
             (name, value.to_value())
         });
         Self { table: shape.target().table().to_owned(), fields: fields.collect(), error }
+    }
+
+    /// The line of JSON that a [file](crate::Rejects) for dead letters has of it, without its end.
+    ///
+    /// # Errors
+    ///
+    /// When it has no form as JSON, which no row of a buffer's is known to do.
+    pub fn to_json(&self, time: SystemTime) -> Result<String> {
+        let message = "a refused row has no form as JSON";
+        reject_line::json(self, time)
+            .map_err(|error| Error::new(ErrorKind::Unavailable, message).because(error))
+    }
+
+    /// The letter of such a line, whose time is left out. The chain of its error is one message.
+    ///
+    /// # Errors
+    ///
+    /// When the line was changed and is no dead letter any more. What is wrong with it is not told, for it may hold values.
+    pub fn from_json(line: &str) -> Result<Self> {
+        let message = "the line is no dead letter: it was changed, or cut short";
+        reject_line::read(line).map_err(|_| Error::new(ErrorKind::Unavailable, message))
     }
 }
 

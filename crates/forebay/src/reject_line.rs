@@ -6,7 +6,6 @@ use std::time::SystemTime;
 use humantime_serde::re::humantime::format_rfc3339_millis;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-#[cfg(feature = "sqlite")]
 pub(crate) use self::reading::read;
 use crate::error::ErrorKind;
 use crate::reject::DeadLetter;
@@ -33,6 +32,7 @@ pub(crate) fn json(letter: &DeadLetter, time: SystemTime) -> serde_json::Result<
         },
         error: format!("{error:#}"),
         code: error.code(),
+        sqlstate: error.sqlstate(),
         constraint: error.constraint(),
         database_message: error.database_message(),
         fields: Fields(&letter.fields),
@@ -46,6 +46,8 @@ struct Line<'a> {
     kind: &'static str,
     error: String,
     code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sqlstate: Option<&'a str>,
     constraint: Option<&'a str>,
     database_message: Option<&'a str>,
     fields: Fields<'a>,
@@ -91,7 +93,6 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// The way back.
-#[cfg(feature = "sqlite")]
 mod reading {
     use std::fmt;
 
@@ -114,6 +115,9 @@ mod reading {
         if let Some(code) = line.code {
             error = error.with_code(code);
         }
+        if let Some(sqlstate) = line.sqlstate {
+            error = error.with_sqlstate(sqlstate);
+        }
         if let Some(constraint) = line.constraint {
             error = error.with_constraint(constraint);
         }
@@ -129,6 +133,7 @@ mod reading {
         kind: Kind,
         error: String,
         code: Option<i32>,
+        sqlstate: Option<String>,
         constraint: Option<String>,
         database_message: Option<String>,
         fields: Fields,

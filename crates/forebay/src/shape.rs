@@ -15,6 +15,7 @@ use crate::sink::{ColumnType, StatementInfo, TableInfo};
 #[cfg(feature = "spool")]
 use crate::spool::Definition;
 use crate::spool::Journal;
+use crate::sql::shortened;
 use crate::sync::Mutex;
 
 /// Different lists of fields that one producer may meet, unless
@@ -111,16 +112,6 @@ impl Target {
     }
 }
 
-/// The start of a statement's text, on one line.
-pub(crate) fn shortened(sql: &str) -> String {
-    const LONGEST: usize = 60;
-    let line = sql.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
-}
-
 /// A list of fields that rows of one producer have.
 #[derive(Debug)]
 pub struct Shape {
@@ -169,7 +160,7 @@ impl Shape {
     }
 
     /// The position of the value that `newest_by` compares.
-    pub(crate) fn newest(&self) -> Option<usize> {
+    pub fn newest(&self) -> Option<usize> {
         self.newest.map(|(position, _)| position)
     }
 
@@ -221,6 +212,27 @@ impl Shape {
                     && self.names().iter().all(|field| names.iter().any(|name| name == field))
             }
         }
+    }
+
+    /// Refuses a text that the database cannot hold, which the whole batch would be tried again for.
+    pub(crate) fn check_texts(&self, values: Values<'_>) -> Result<()> {
+        let has_nul =
+            |value: ValueRef<'_>| matches!(value, ValueRef::Text(text) if text.contains(&0));
+        let Some(position) = values.into_iter().position(has_nul) else { return Ok(()) };
+        let table = self.target.table();
+        let place = match self.names().get(position) {
+            Some(field) => format!("field `{field}`"),
+            None => format!("value {}", position + 1),
+        };
+        let message = format!(
+            "{place} of a row for {table} is a text with a NUL character, which the database has no place for: leave it \
+             out, or send bytes to a column of bytes"
+        );
+        let error = Error::new(ErrorKind::Encode, message).with_table(table);
+        Err(match self.names().get(position) {
+            Some(field) => error.with_field(field),
+            None => error,
+        })
     }
 
     /// What `newest_by` cannot compare would win or lose by its type alone: refuse it at the push.

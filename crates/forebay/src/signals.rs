@@ -14,8 +14,9 @@ pub struct Signals {
     log_bytes: AtomicU64,
 }
 
-impl Signals {
-    pub(crate) fn new() -> Self {
+/// Signals of endless patience, for a sink that no buffer has yet.
+impl Default for Signals {
+    fn default() -> Self {
         Self {
             impatient: Mutex::new(false),
             ended: Condvar::new(),
@@ -24,7 +25,9 @@ impl Signals {
             log_bytes: AtomicU64::new(0),
         }
     }
+}
 
+impl Signals {
     /// Whether `close` has run out of time: the sink must stop waiting and return.
     pub fn patience_ended(&self) -> bool {
         *self.impatient.lock()

@@ -62,7 +62,7 @@ pub trait Sink: Send {
     ///
     /// # Errors
     ///
-    /// On every error but [`SinkError::unknown`] and [`SinkError::lost`] nothing of the batch is in the
+    /// On every error but [`SinkError::unknown`], [`SinkError::in_doubt`] and [`SinkError::lost`] nothing of the batch is in the
     /// database. After any error the sink must be usable, or make itself so at the next call.
     fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError>;
 
@@ -71,7 +71,7 @@ pub trait Sink: Send {
     /// A sink that keeps books does so for every batch that has an [`entry`](Batch::entry): their change is the
     /// first statement of the batch's transaction, and so is every refused row that nobody holds a
     /// [receipt](crate::Row::has_receipt) for, kept in the database with its error. Then it may say
-    /// [`SinkError::down`] where it would have to say [`SinkError::unknown`]: it is given the very same batch again and finds out.
+    /// [`SinkError::in_doubt`] where it would have to say [`SinkError::unknown`]: it is given the very same batch again and finds out.
     ///
     /// # Errors
     ///
@@ -94,6 +94,19 @@ pub trait Sink: Send {
     fn open_books(&mut self, spool: &str, applied: u64) -> Result<(), Error> {
         let _ = applied;
         self.books(spool).map(drop)
+    }
+
+    /// Under which name the sink keeps books of this buffer where there is no spool. `Some` for a database whose
+    /// connection can be lost between `COMMIT` and its answer: each batch has an [`entry`](Batch::entry) then, with this name and
+    /// counted from the buffer's first row, and what became of such a batch is found out. Asked once, when the buffer opens.
+    fn books_name(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether a text may have NUL characters in it. Where not, a row with one is refused when it is pushed. Asked once,
+    /// when the buffer opens.
+    fn takes_nul(&self) -> bool {
+        true
     }
 
     /// Whether [`tidy`](Self::tidy) has something to do. Asked for after commits on the waiting thread, for
@@ -175,6 +188,7 @@ pub(crate) enum Verdict {
     Fail,
     Lost,
     Unmerge,
+    Doubt,
 }
 
 impl SinkError {
@@ -191,6 +205,12 @@ impl SinkError {
     /// The commit was asked for and its answer was lost: the batch is not run again.
     pub fn unknown(error: Error) -> Self {
         Self { verdict: Verdict::Unknown, error }
+    }
+
+    /// The commit was asked for, its answer was lost, and the sink's books will tell: the same batch again after a short
+    /// delay, then pause, until the sink has found out. Rows whose buffer ends before that are [`Unknown`](crate::ErrorKind::Unknown).
+    pub fn in_doubt(error: Error) -> Self {
+        Self { verdict: Verdict::Doubt, error }
     }
 
     /// Nothing can be written to this database any more: the buffer fails.

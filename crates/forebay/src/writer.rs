@@ -35,6 +35,8 @@ pub(crate) const THREAD: &str = "forebay-writer";
 pub(crate) struct Worker {
     sink: Box<dyn Sink>,
     commits_on_caller: bool,
+    /// Under which name the sink keeps books where there is no spool.
+    books: Option<String>,
     cutter: Cutter,
     shapes: Vec<Arc<Shape>>,
     letters: Letters,
@@ -131,8 +133,13 @@ pub(crate) fn commit_on_caller(shared: &Arc<Shared>, rows: &Range<u64>) {
 
 impl Worker {
     pub(crate) fn new(sink: Box<dyn Sink>, cutter: Cutter, letters: Letters) -> Self {
-        let commits_on_caller = sink.commits_on_caller();
-        Self { sink, commits_on_caller, cutter, shapes: Vec::new(), letters, paused: None }
+        let (commits_on_caller, books) = (sink.commits_on_caller(), sink.books_name());
+        Self { sink, commits_on_caller, books, cutter, shapes: Vec::new(), letters, paused: None }
+    }
+
+    /// Whether texts may have NUL characters in them.
+    pub(crate) fn takes_nul(&self) -> bool {
+        self.sink.takes_nul()
     }
 
     pub(crate) fn commits_on_caller(&self) -> bool {
@@ -153,9 +160,9 @@ impl Worker {
                 // Not when it is begun a second time.
                 shared.metrics.begin(self.cutter.rows().len(), segment.oldest());
             }
-            let Self { sink, cutter, shapes, paused, .. } = self;
+            let Self { sink, books, cutter, shapes, paused, .. } = self;
             let batch = Batch::new(segment.bytes(), cutter.rows(), shapes, cut.superseded)
-                .with_entry(entry(shared, &segment, start..cut.end));
+                .with_entry(entry(shared, books.as_deref(), &segment, start..cut.end));
             let fate = persist(sink.as_mut(), &batch, shared, paused, failed.take());
             let ledger = match fate {
                 Fate::Applied(applied) => self.settle(shared, &segment, &cut, applied),
@@ -170,8 +177,8 @@ impl Worker {
                 Fate::Failed { batch, rest, cause } => {
                     return Err(Stop::Ending { why: failure(shared, &cause), batch, rest });
                 }
-                Fate::OutOfTime(error) => {
-                    return Err(Stop::Ending { why: closed(), batch: error.clone(), rest: error });
+                Fate::OutOfTime { batch, rest } => {
+                    return Err(Stop::Ending { why: closed(), batch, rest });
                 }
             };
             if !self.publish(shared, &segment, start..cut.end, ledger) {
@@ -231,7 +238,7 @@ impl Worker {
         let rows = self.cutter.rows();
         shared.metrics.begin(rows.len(), segment.oldest());
         let batch = Batch::new(segment.bytes(), rows, &self.shapes, cut.superseded)
-            .with_entry(entry(shared, &segment, start..cut.end));
+            .with_entry(entry(shared, self.books.as_deref(), &segment, start..cut.end));
         let applied = match attempt(self.sink.as_mut(), &batch, shared) {
             Ok(applied) => applied,
             Err(error) => {
@@ -296,9 +303,14 @@ impl Worker {
     }
 }
 
-/// What the sink enters in its books of a batch, where there is a spool.
-fn entry<'s>(shared: &'s Shared, segment: &Segment, rows: Range<Cursor>) -> Option<Entry<'s>> {
-    let spool = shared.spool.as_ref()?.key();
+/// What the sink enters in its books of a batch, where there is a spool or it keeps books without one.
+fn entry<'s>(
+    shared: &'s Shared,
+    books: Option<&'s str>,
+    segment: &Segment,
+    rows: Range<Cursor>,
+) -> Option<Entry<'s>> {
+    let spool = shared.spool.as_ref().map_or(books, |spool| Some(spool.key()))?;
     let (start, end) = (segment.seq(rows.start.ordinal), segment.seq(rows.end.ordinal));
     Some(Entry { spool, start, end, first_seq: segment.seq(0) })
 }

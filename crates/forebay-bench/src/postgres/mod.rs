@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use forebay::rusqlite::types::ValueRef;
+use forebay_postgres::PostgresSink;
 use forebay_trial::{Server, Topics};
 
 use crate::contender::DIRECT;
@@ -115,6 +116,8 @@ impl Database {
         );
         self.session.run("make the table of a trial", &make)?;
         self.session.run("make the table of a trial", &format!("VACUUM (ANALYZE) {TABLE}"))?;
+        PostgresSink::create_books(&self.server.url)
+            .map_err(|error| Error::new(error.to_string()))?;
         // Who may not ask for one has the checkpoints as they come.
         let _ = self.session.run("write what is left", "CHECKPOINT");
         Ok(self.server.clone())

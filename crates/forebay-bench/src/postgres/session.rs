@@ -1,12 +1,13 @@
 //! A connection to a PostgreSQL server whose calls block.
 
+use std::env;
 use std::error::Error as _;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, NoTls, RowStream};
+use tokio_postgres::{Client, Config, NoTls, RowStream};
 
 use crate::error::{Error, Result};
 
@@ -75,7 +76,13 @@ async fn next(
 
 /// Connects, for as long as the runtime that this is called on works.
 pub(crate) async fn connect(url: &str) -> Result<Client, String> {
-    let connected = timeout(PATIENCE, tokio_postgres::connect(url, NoTls)).await;
+    let mut config: Config =
+        url.parse().map_err(|error| format!("the URL cannot be read: {error}"))?;
+    // As forebay's sink does.
+    if let (None, Ok(password)) = (config.get_password(), env::var("PGPASSWORD")) {
+        config.password(password);
+    }
+    let connected = timeout(PATIENCE, config.connect(NoTls)).await;
     let (client, connection) = match connected {
         Ok(connected) => {
             connected.map_err(|error| format!("cannot connect to PostgreSQL: {}", told(&error)))?

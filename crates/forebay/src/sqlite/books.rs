@@ -20,7 +20,6 @@ use super::fault::{Fault, Stage, judge};
 use crate::batch::{Batch, Entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::reject::DeadLetter;
-use crate::reject_line;
 use crate::sink::{Applied, Books, Rejection, SinkError, Verdict};
 
 const BOOKS: &str = "_forebay";
@@ -122,30 +121,13 @@ impl Bookkeeping {
     ) -> Result<(), Fault> {
         let Some(entry) = batch.entry().filter(|_| !rejected.is_empty()) else { return Ok(()) };
         let time = SystemTime::now();
-        let mut rejections = rejected.iter().peekable();
-        for unit in batch.units() {
-            let Some(rejection) = rejections.next_if(|rejection| unit.contains(&rejection.row))
-            else {
-                continue;
-            };
-            for position in unit {
-                let (row, seq) = (batch.row(position), batch.seq(position));
-                if row.has_receipt() {
-                    continue;
-                }
-                let letter = DeadLetter::new(&row, rejection.error.clone());
-                let letter = reject_line::json(&letter, time).map_err(|error| {
-                    let message = "a refused row has no form as JSON";
-                    let error = Error::new(ErrorKind::Unavailable, message).because(error);
-                    Fault::Batch(SinkError::down(error))
-                })?;
-                connection
-                    .prepare_cached(KEEP)
-                    .and_then(|mut keep| {
-                        keep.execute(params![entry.spool, seq.map(u64::cast_signed), letter])
-                    })
-                    .map_err(|error| unentered(connection, &error, LETTERS, KEEP))?;
-            }
+        for (seq, letter) in batch.letters(rejected) {
+            let letter =
+                letter.to_json(time).map_err(|error| Fault::Batch(SinkError::down(error)))?;
+            connection
+                .prepare_cached(KEEP)
+                .and_then(|mut keep| keep.execute(params![entry.spool, seq.cast_signed(), letter]))
+                .map_err(|error| unentered(connection, &error, LETTERS, KEEP))?;
         }
         Ok(())
     }
@@ -206,7 +188,7 @@ fn read(connection: &Connection, spool: &str) -> rusqlite::Result<Option<Books>>
         let mut letters = connection.prepare(UNTOLD)?;
         let mut rows = letters.query(params![spool, told])?;
         while let Some(row) = rows.next()? {
-            match reject_line::read(row.get_ref(1)?.as_str()?) {
+            match DeadLetter::from_json(row.get_ref(1)?.as_str()?) {
                 Ok(letter) => books.untold.push(letter),
                 // What is wrong with it is not told: it may hold values.
                 Err(_) => tracing::error!(

@@ -5,10 +5,9 @@ use rusqlite::{Connection, OptionalExtension};
 use super::books::is_own;
 use super::fault::with_cause;
 use super::open::max_parameters;
-use super::sql::first_word;
 use crate::error::{Error, ErrorKind, Result};
-use crate::shape::shortened;
 use crate::sink::{ColumnType, StatementInfo, TableInfo};
+use crate::sql::{first_word, shortened};
 
 /// How many names an error lists.
 const MAX_LISTED: usize = 20;

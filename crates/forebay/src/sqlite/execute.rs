@@ -2,15 +2,15 @@
 
 use rusqlite::Connection;
 
+use super::SqliteSink;
 use super::apply::{begin, roll_back};
 use super::books::Bookkeeping;
 use super::fault::{Fault, Stage, judge, with_cause};
-use super::{SqliteSink, sql};
 use crate::batch::Batch;
 use crate::error::{Error, ErrorKind};
 use crate::row::ValueRef;
-use crate::shape::shortened;
 use crate::sink::{Applied, Rejection, SinkError};
+use crate::sql::{first_word, shortened};
 
 /// Statements that begin or end a transaction.
 const CONTROL: [&str; 6] = ["BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"];
@@ -28,7 +28,7 @@ impl SqliteSink {
             Some(ValueRef::Text(sql)) => String::from_utf8_lossy(sql),
             _ => "".into(),
         };
-        let word = sql::first_word(&text);
+        let word = first_word(&text);
         let is_outside = OUTSIDE.contains(&word.as_str());
         let done = if CONTROL.contains(&word.as_str()) {
             let why = "transactions are the writer's; use group() for rows that belong together";

@@ -2,10 +2,9 @@
 
 use rusqlite::{Connection, ffi};
 
-use super::sql::first_word;
 use crate::error::{Error, ErrorKind};
-use crate::shape::shortened;
 use crate::sink::{SinkError, Verdict};
+use crate::sql::{first_word, shortened};
 
 /// Where a transaction was when the error came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

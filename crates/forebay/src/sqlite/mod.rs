@@ -68,7 +68,7 @@ impl SqliteSink {
     /// [`Busy`](crate::ErrorKind::Busy), with the remedy.
     pub fn open(path: impl AsRef<Path>, config: &Config) -> Result<Self> {
         let settings = Settings::new(config);
-        let signals = Arc::new(Signals::new());
+        let signals = Arc::new(Signals::default());
         let (connection, files) = open::open(path.as_ref(), &settings, &signals)?;
         // What SQLite made of the path: a later change of the working directory must not matter.
         let path = files.path().to_owned();

@@ -262,7 +262,7 @@ impl Opener {
         let mut connection =
             Connection::open_with_flags(path, flags).map_err(|error| explain(path, &error))?;
         // Rare in WAL mode: another process recovers the log, or closes as the last one. No buffer counts it.
-        let uncounted = Arc::new(Signals::new());
+        let uncounted = Arc::new(Signals::default());
         Waiting::install(&mut connection, path, self.busy_timeout, &uncounted);
         // The first to read the file, and so to open the log.
         let mode: String = connection

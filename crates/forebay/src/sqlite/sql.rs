@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::shape::{Operation, Shape};
+use crate::sql::quoted;
 
 /// Rows in one statement: a few fixed sizes, so that the cache of prepared statements holds them all.
 pub(super) const SIZES: [usize; 3] = [50, 10, 1];
@@ -28,11 +29,6 @@ pub(super) fn size(shape: &Shape, rows: usize, max_parameters: usize) -> usize {
     );
     let fits = |size: &usize| *size <= rows && *size * shape.columns().len() <= max_parameters;
     if many { SIZES.into_iter().find(fits).unwrap_or(1) } else { 1 }
-}
-
-/// A name as SQL quotes it.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 fn text(shape: &Shape, rows: usize) -> String {
@@ -89,41 +85,4 @@ fn text(shape: &Shape, rows: usize) -> String {
 fn values(table: &str, columns: &[String], rows: usize) -> String {
     let row = format!("({})", vec!["?"; columns.len()].join(","));
     format!("INSERT INTO {table}({}) VALUES {}", columns.join(","), vec![row; rows].join(","))
-}
-
-/// The first word of a statement in upper case, behind blanks and comments.
-pub(super) fn first_word(sql: &str) -> String {
-    let mut rest = sql;
-    loop {
-        // SQLite takes a byte order mark for a blank.
-        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == ';' || c == '\u{feff}');
-        rest = if let Some(comment) = rest.strip_prefix("--") {
-            comment.split_once('\n').map_or("", |(_, rest)| rest)
-        } else if let Some(comment) = rest.strip_prefix("/*") {
-            comment.split_once("*/").map_or("", |(_, rest)| rest)
-        } else {
-            return rest
-                .chars()
-                .take_while(char::is_ascii_alphabetic)
-                .collect::<String>()
-                .to_ascii_uppercase();
-        };
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_quoted_whatever_they_hold() {
-        assert_eq!(quoted("a\"; DROP TABLE t; --"), "\"a\"\"; DROP TABLE t; --\"");
-    }
-
-    #[test]
-    fn the_first_word_is_found_behind_comments() {
-        assert_eq!(first_word(" -- insert\n/* update */ ; Delete FROM t"), "DELETE");
-        assert_eq!(first_word("\u{feff}/**/\u{feff}commit"), "COMMIT");
-        assert_eq!(first_word("-- nothing"), "");
-    }
 }

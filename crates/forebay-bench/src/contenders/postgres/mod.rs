@@ -14,6 +14,7 @@ use forebay_trial::{
 use tokio::runtime::Builder;
 use tokio_postgres::Client;
 
+use super::buffered::Buffered;
 use super::kept;
 use crate::contender::{DIRECT, PIPELINED};
 use crate::postgres::session;
@@ -28,6 +29,10 @@ pub(super) fn run(request: &Request, start: Start, server: &Server) -> Result<Ou
         "limit" => {
             run_on(&limit::paced(request)?, start, limit::Limit::new(request, server, topics))
         }
+        "forebay" if request.workers.kind == WorkerKind::Tasks => {
+            run_tasks(request, start, async { Buffered::connect(request, server, topics) })
+        }
+        "forebay" => run_threads(request, start, &Buffered::connect(request, server, topics)?),
         name => {
             Err(format!("there is no contender {name:?} for PostgreSQL in this program").into())
         }
@@ -62,7 +67,7 @@ fn failed(error: tokio_postgres::Error) -> forebay_trial::Error {
 }
 
 /// The server's version, for an outcome.
-fn versions(server: &Server) -> BTreeMap<String, String> {
+pub(super) fn versions(server: &Server) -> BTreeMap<String, String> {
     BTreeMap::from([("postgresql".to_owned(), server.version.clone())])
 }
 

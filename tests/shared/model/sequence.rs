@@ -9,36 +9,34 @@ use std::time::Duration;
 
 use forebay::{Config, ErrorKind, Receipt, Result, Stats};
 use proptest::prelude::*;
-use support::Scratch;
+use support::{Database, on_both_sinks};
 
-use crate::operation::{self, Fields, How, Producers, SCHEMA, Step, Write};
-use crate::settings;
-use crate::twin::{Twin, tables};
+use super::operation::{self, Fields, How, Producers, SCHEMA, Step, Write};
+use super::try_all;
+use super::twin::{Twin, tables};
 
-const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/model/regressions/sequence.txt");
+on_both_sinks!(
+    without_coalesce_everything_is_as_if_each_row_were_its_own_transaction,
+    with_coalesce_the_tables_are_as_if_each_row_were_its_own_transaction,
+    what_a_refused_row_had_superseded_is_not_written_over_what_came_after,
+);
 
-proptest! {
-    #![proptest_config(settings(200, REGRESSIONS))]
+const REGRESSIONS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/shared/model/regressions/sequence.txt");
 
-    #[test]
-    fn without_coalesce_everything_is_as_if_each_row_were_its_own_transaction(
-        config in config(),
-        steps in operation::steps(operation::without_coalesce()),
-    ) {
-        run(config, &steps);
-    }
+const CASES: [u32; 2] = [200, 40];
 
-    #[test]
-    fn with_coalesce_the_tables_are_as_if_each_row_were_its_own_transaction(
-        config in config(),
-        steps in operation::steps(operation::all()),
-    ) {
-        run(config, &steps);
-    }
+fn without_coalesce_everything_is_as_if_each_row_were_its_own_transaction<D: Database>() {
+    let cases = (config(), operation::steps(operation::without_coalesce()));
+    try_all::<D, _>(CASES, REGRESSIONS, &cases, |(config, steps)| run::<D>(config, &steps));
 }
 
-#[test]
-fn what_a_refused_row_had_superseded_is_not_written_over_what_came_after() {
+fn with_coalesce_the_tables_are_as_if_each_row_were_its_own_transaction<D: Database>() {
+    let cases = (config(), operation::steps(operation::all()));
+    try_all::<D, _>(CASES, REGRESSIONS, &cases, |(config, steps)| run::<D>(config, &steps));
+}
+
+fn what_a_refused_row_had_superseded_is_not_written_over_what_came_after<D: Database>() {
     let write = |how, a| Step::Push(Write { how, fields: Fields::Amount { id: 1, a } });
     let steps = [
         write(How::UpsertCoalesced, 1),
@@ -48,7 +46,7 @@ fn what_a_refused_row_had_superseded_is_not_written_over_what_came_after() {
         write(How::UpsertCoalesced, 96),
         Step::Push(Write { how: How::Delete, fields: Fields::Key { id: 1 } }),
     ];
-    run(Config { linger: Duration::from_secs(3_600), ..Config::default() }, &steps);
+    run::<D>(Config { linger: Duration::from_secs(3_600), ..Config::default() }, &steps);
 }
 
 fn config() -> impl Strategy<Value = Config> {
@@ -85,11 +83,11 @@ impl Held {
     }
 }
 
-fn run(config: Config, steps: &[Step]) {
-    let scratch = Scratch::new(SCHEMA);
-    let buffer = scratch.builder().config(config).open().expect("a buffer");
+fn run<D: Database>(config: Config, steps: &[Step]) {
+    let database = D::new(SCHEMA);
+    let buffer = database.builder(config, Duration::from_secs(30)).open().expect("a buffer");
     let producers = Producers::of(&buffer);
-    let mut twin = Twin::new();
+    let mut twin = Twin::<D>::new();
     let mut held: VecDeque<Held> = VecDeque::new();
     let hold = |receipt: Result<Receipt>, accepted, writes: &[Write]| Held {
         receipt: receipt.expect("the buffer is open"),
@@ -117,19 +115,19 @@ fn run(config: Config, steps: &[Step]) {
             }
             Step::Flush => {
                 buffer.flush().expect("the buffer is open");
-                assert_eq!(tables(&scratch.connection()), twin.tables());
+                assert_eq!(tables(&database), twin.tables());
             }
             Step::Await => held.pop_front().into_iter().for_each(Held::check),
         }
     }
     buffer.flush().expect("the buffer is open");
-    assert_eq!(tables(&scratch.connection()), twin.tables());
+    assert_eq!(tables(&database), twin.tables());
     held.into_iter().for_each(Held::check);
     check_stats(&buffer.stats(), &twin, steps);
     buffer.close().expect("nothing is left");
 }
 
-fn check_stats(stats: &Stats, twin: &Twin, steps: &[Step]) {
+fn check_stats<D: Database>(stats: &Stats, twin: &Twin<D>, steps: &[Step]) {
     let rows = |step: &Step| match step {
         Step::Push(_) | Step::Submit(_) | Step::Execute(_) => 1,
         Step::Group(writes) => writes.len() as u64,

@@ -3,14 +3,13 @@
 use forebay::{Producer, Receipt, Result, WriteBuffer};
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use rusqlite::types::Value;
 use serde::Serialize;
 
 /// Small key spaces, so that rows meet; every kind of refusal that a row alone can bring about.
 pub(crate) const SCHEMA: &str = "
     CREATE TABLE items(id INTEGER PRIMARY KEY, a INTEGER CHECK (a < 90), b TEXT NOT NULL DEFAULT 'none', at INTEGER);
     CREATE TABLE names(id INTEGER PRIMARY KEY, name TEXT UNIQUE);
-    CREATE TABLE notes(n INTEGER PRIMARY KEY, what TEXT NOT NULL);
+    CREATE TABLE notes(n INTEGER PRIMARY KEY AUTOINCREMENT, what INTEGER NOT NULL);
 ";
 
 /// What a producer does with its rows.
@@ -106,57 +105,75 @@ impl How {
 
 impl Write {
     /// The statement that this row stands for, by hand.
-    pub(crate) fn sql(&self) -> &'static str {
+    pub(crate) fn sql(&self) -> String {
         match (self.how, &self.fields) {
             (How::Upsert | How::UpsertCoalesced, Fields::Full { .. }) => {
-                "INSERT INTO items(id, a, b, at) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT(id) DO UPDATE SET a = ?2, b = ?3, at = ?4"
+                let (columns, values) = self.columns_and_values();
+                format!(
+                    "INSERT INTO items({columns}) VALUES ({values}) \
+                     ON CONFLICT(id) DO UPDATE SET a = excluded.a, b = excluded.b, at = excluded.at"
+                )
             }
-            (How::Upsert | How::UpsertCoalesced, Fields::Amount { .. }) => {
-                "INSERT INTO items(id, a) VALUES (?1, ?2) ON CONFLICT(id) DO UPDATE SET a = ?2"
-            }
+            (How::Upsert | How::UpsertCoalesced, Fields::Amount { id, a }) => format!(
+                "INSERT INTO items(id, a) VALUES ({id}, {a}) ON CONFLICT(id) DO UPDATE SET a = excluded.a"
+            ),
             (How::Newest | How::NewestCoalesced, Fields::Full { .. }) => {
-                "INSERT INTO items(id, a, b, at) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT(id) DO UPDATE SET a = ?2, b = ?3, at = ?4
-                 WHERE items.at IS NULL OR ?4 >= items.at"
+                let (columns, values) = self.columns_and_values();
+                format!(
+                    "INSERT INTO items({columns}) VALUES ({values}) \
+                     ON CONFLICT(id) DO UPDATE SET a = excluded.a, b = excluded.b, at = excluded.at \
+                     WHERE items.at IS NULL OR excluded.at >= items.at"
+                )
             }
-            (How::Update | How::UpdateCoalesced, Fields::Full { .. }) => {
-                "UPDATE items SET a = ?2, b = ?3, at = ?4 WHERE id = ?1"
+            (How::Update | How::UpdateCoalesced, &Fields::Full { id, a, b, at }) => format!(
+                "UPDATE items SET a = {}, b = {}, at = {} WHERE id = {id}",
+                integer(a),
+                quoted(b),
+                integer(at)
+            ),
+            (How::Update | How::UpdateCoalesced, Fields::Amount { id, a }) => {
+                format!("UPDATE items SET a = {a} WHERE id = {id}")
             }
-            (How::Update | How::UpdateCoalesced, Fields::Amount { .. }) => {
-                "UPDATE items SET a = ?2 WHERE id = ?1"
-            }
-            (How::Delete | How::DeleteCoalesced, Fields::Key { .. }) => {
-                "DELETE FROM items WHERE id = ?1"
+            (How::Delete | How::DeleteCoalesced, Fields::Key { id }) => {
+                format!("DELETE FROM items WHERE id = {id}")
             }
             (How::Insert, Fields::Full { .. }) => {
-                "INSERT INTO items(id, a, b, at) VALUES (?1, ?2, ?3, ?4)"
+                let (columns, values) = self.columns_and_values();
+                format!("INSERT INTO items({columns}) VALUES ({values})")
             }
-            (How::Insert, Fields::Amount { .. }) => "INSERT INTO items(id, a) VALUES (?1, ?2)",
+            (How::Insert, Fields::Amount { id, a }) => {
+                format!("INSERT INTO items(id, a) VALUES ({id}, {a})")
+            }
             (How::InsertNew, Fields::Full { .. }) => {
-                "INSERT INTO items(id, a, b, at) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING"
+                let (columns, values) = self.columns_and_values();
+                format!("INSERT INTO items({columns}) VALUES ({values}) ON CONFLICT DO NOTHING")
             }
-            (How::Shift, Fields::Shift { .. }) => "UPDATE items SET a = a + ?1 WHERE id >= ?2",
-            (How::Name, Fields::Name { .. }) => {
-                "INSERT INTO names(id, name) VALUES (?1, ?2) ON CONFLICT(id) DO UPDATE SET name = ?2"
+            (How::Shift, Fields::Shift { by, from }) => {
+                format!("UPDATE items SET a = a + {by} WHERE id >= {from}")
             }
-            (How::Note, Fields::Note { .. }) => "INSERT INTO notes(what) VALUES (?1)",
+            (How::Name, Fields::Name { id, name }) => format!(
+                "INSERT INTO names(id, name) VALUES ({id}, '{name}') \
+                 ON CONFLICT(id) DO UPDATE SET name = excluded.name"
+            ),
+            (How::Note, &Fields::Note { what }) => {
+                format!("INSERT INTO notes(what) VALUES ({})", integer(what))
+            }
             (how, fields) => unreachable!("{how:?} is never given {fields:?}"),
         }
     }
 
-    pub(crate) fn parameters(&self) -> Vec<Value> {
-        match self.fields {
-            Fields::Full { id, a, b, at } => {
-                vec![id.into(), a.into(), b.map(str::to_owned).into(), at.into()]
-            }
-            Fields::Amount { id, a } => vec![id.into(), a.into()],
-            Fields::Key { id } => vec![id.into()],
-            Fields::Shift { by, from } => vec![by.into(), from.into()],
-            Fields::Name { id, name } => vec![id.into(), name.to_owned().into()],
-            Fields::Note { what } => vec![what.into()],
-        }
+    fn columns_and_values(&self) -> (&'static str, String) {
+        let Fields::Full { id, a, b, at } = self.fields else { unreachable!("{self:?}") };
+        ("id, a, b, at", format!("{id}, {}, {}, {}", integer(a), quoted(b), integer(at)))
     }
+}
+
+fn integer(value: Option<i64>) -> String {
+    value.map_or("NULL".to_owned(), |integer| integer.to_string())
+}
+
+fn quoted(value: Option<&str>) -> String {
+    value.map_or("NULL".to_owned(), |text| format!("'{text}'"))
 }
 
 /// The producers of a buffer, one for each thing to do.

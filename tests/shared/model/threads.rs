@@ -6,18 +6,19 @@ use std::time::Duration;
 use forebay::{Config, ErrorKind, Receipt, WriteBuffer};
 use proptest::prelude::*;
 use serde::Serialize;
-use support::Scratch;
+use support::{Database, on_both_sinks};
 
-use crate::settings;
+use super::try_all;
 
-const REGRESSIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/model/regressions/threads.txt");
+const REGRESSIONS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/shared/model/regressions/threads.txt");
 
 const THREADS: i64 = 4;
 const KEYS: i64 = 4;
 
 const SCHEMA: &str = "
     CREATE TABLE items(id INTEGER PRIMARY KEY, a INTEGER CHECK (a < 90));
-    CREATE TABLE notes(n INTEGER PRIMARY KEY, thread INTEGER NOT NULL, step INTEGER NOT NULL);
+    CREATE TABLE notes(n INTEGER PRIMARY KEY AUTOINCREMENT, thread INTEGER NOT NULL, step INTEGER NOT NULL);
 ";
 
 #[derive(Debug, Clone)]
@@ -43,16 +44,12 @@ struct Item {
     a: i64,
 }
 
-proptest! {
-    #![proptest_config(settings(100, REGRESSIONS))]
+on_both_sinks!(each_key_ends_as_its_threads_last_accepted_row_whatever_the_others_do);
 
-    #[test]
-    fn each_key_ends_as_its_threads_last_accepted_row_whatever_the_others_do(
-        config in config(),
-        threads in prop::collection::vec(prop::collection::vec(step(), 1..60), THREADS as usize),
-    ) {
-        run(config, &threads);
-    }
+fn each_key_ends_as_its_threads_last_accepted_row_whatever_the_others_do<D: Database>() {
+    let steps = prop::collection::vec(step(), 1..60);
+    let cases = (config(), prop::collection::vec(steps, THREADS as usize));
+    try_all::<D, _>([100, 20], REGRESSIONS, &cases, |(config, threads)| run::<D>(config, &threads));
 }
 
 fn config() -> impl Strategy<Value = Config> {
@@ -86,9 +83,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn run(config: Config, threads: &[Vec<Step>]) {
-    let scratch = Scratch::new(SCHEMA);
-    let buffer = scratch.builder().config(config).open().expect("a buffer");
+fn run<D: Database>(config: Config, threads: &[Vec<Step>]) {
+    let database = D::new(SCHEMA);
+    let buffer = database.builder(config, Duration::from_secs(30)).open().expect("a buffer");
     let mut expected = BTreeMap::new();
     std::thread::scope(|scope| {
         for (thread, steps) in (0..THREADS).zip(threads) {
@@ -98,13 +95,11 @@ fn run(config: Config, threads: &[Vec<Step>]) {
         }
     });
     buffer.flush().expect("the buffer is open");
-    let connection = scratch.connection();
-    let mut items = connection.prepare("SELECT id, a FROM items").expect("a query");
-    let items = items.query_map((), |row| Ok((row.get(0)?, row.get(1)?))).expect("rows");
-    assert_eq!(items.map(|item| item.expect("a row")).collect::<BTreeMap<i64, i64>>(), expected);
-    let unordered: i64 = scratch.value(
+    let ids: Vec<i64> = database.column("SELECT id FROM items ORDER BY id");
+    let amounts: Vec<i64> = database.column("SELECT a FROM items ORDER BY id");
+    assert_eq!(ids.into_iter().zip(amounts).collect::<BTreeMap<_, _>>(), expected);
+    let unordered: i64 = database.value(
         "SELECT count(*) FROM notes a JOIN notes b ON a.thread = b.thread AND a.n < b.n AND a.step > b.step",
-        (),
     );
     assert_eq!(unordered, 0, "notes of a thread are in its order");
     let stats = buffer.stats();
@@ -120,7 +115,8 @@ fn act(buffer: &WriteBuffer, thread: i64, steps: &[Step]) {
     let upserts = items().upsert(["id"]).producer().expect("upserts");
     let coalesced = items().upsert(["id"]).coalesce().producer().expect("coalesced upserts");
     let deletes = items().delete(["id"]).producer().expect("deletes");
-    let notes = buffer.statement("INSERT INTO notes(thread, step) VALUES (?, ?)").expect("notes");
+    let notes =
+        buffer.statement("INSERT INTO notes(thread, step) VALUES (:thread, :step)").expect("notes");
     let id = |key: i64| thread * KEYS + key;
     let mut kept = Vec::new();
     let mut hold = |receipt: Receipt, then: Then, good: bool, coalesced: bool| match then {

@@ -1,0 +1,287 @@
+//! The books: how far a buffer's batches are in the database, entered in the transaction of the rows themselves.
+//!
+//! `_forebay` has a row for each spool, and one for each buffer without a spool while it is open. `applied` is the number of its rows that
+//! are decided, which is the sequence number of the next; `told`, of how many of them the dead letters have been delivered for
+//! sure. `_forebay_rejected` has the refused rows of spools that nobody holds a receipt for.
+//!
+//! A batch moves `applied` from its start to its end, which is the first statement of its transaction. Where it does not stand at the
+//! start, this very batch was committed by an attempt whose answer was lost, or somebody else writes. Should the server still be about
+//! that attempt's `COMMIT`, the entry waits for its lock on the row.
+
+use std::time::SystemTime;
+
+use forebay::{Applied, Batch, Books, DeadLetter, Entry, Error, ErrorKind, Rejection, SinkError};
+use tokio_postgres::{Client, Statement};
+
+use crate::apply::{Work, answer};
+use crate::fault::{Failure, Fault, Verdict};
+
+/// The SQL that makes the tables in which a sink keeps its books; it may be run again. Whoever writes rows needs SELECT, INSERT, UPDATE and
+/// DELETE on both.
+pub const BOOKS_SQL: &str = "\
+CREATE TABLE IF NOT EXISTS _forebay (
+    spool text PRIMARY KEY,
+    applied bigint NOT NULL,
+    told bigint NOT NULL,
+    changed timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE IF NOT EXISTS _forebay_rejected (
+    spool text NOT NULL,
+    seq bigint NOT NULL,
+    letter text NOT NULL,
+    PRIMARY KEY (spool, seq)
+);
+";
+
+pub(crate) const BOOKS: &str = "_forebay";
+const LETTERS: &str = "_forebay_rejected";
+
+const ARE_THERE: &str =
+    "SELECT to_regclass('_forebay') IS NOT NULL AND to_regclass('_forebay_rejected') IS NOT NULL";
+// Batches come one after the other: when one begins, the dead letters of those before it are delivered.
+pub(crate) const ENTER: &str = "UPDATE _forebay SET told = applied, applied = $3, changed = now() WHERE spool = $1 AND applied = $2";
+const OPEN: &str = "INSERT INTO _forebay (spool, applied, told) VALUES ($1, $2, $2) \
+    ON CONFLICT (spool) DO UPDATE SET applied = excluded.applied, told = least(_forebay.told, excluded.applied)";
+const LOOK: &str = "SELECT applied, told FROM _forebay WHERE spool = $1";
+const UNTOLD: &str =
+    "SELECT seq, letter FROM _forebay_rejected WHERE spool = $1 AND seq >= $2 ORDER BY seq";
+const KEEP: &str = "INSERT INTO _forebay_rejected (spool, seq, letter) VALUES ($1, $2, $3) \
+    ON CONFLICT (spool, seq) DO UPDATE SET letter = excluded.letter";
+const CLOSE: &str = "DELETE FROM _forebay WHERE spool = $1";
+// Of buffers whose process was killed. One that lives, however long it has had nothing to write, enters itself anew.
+const SWEEP: &str =
+    "DELETE FROM _forebay WHERE spool LIKE 'buffer-%' AND changed < now() - interval '7 days'";
+
+/// Whether a table is the buffer's own.
+pub(crate) fn is_own(table: &str) -> bool {
+    [BOOKS, LETTERS].contains(&table)
+}
+
+/// Whether both tables are there.
+pub(crate) async fn are_there(client: &Client) -> Result<bool, tokio_postgres::Error> {
+    Ok(client.query_one(ARE_THERE, &[]).await?.get(0))
+}
+
+/// What is known of a batch that is tried again.
+pub(crate) struct Bookkeeping {
+    /// Under which this buffer is entered where it has no spool.
+    pub(crate) name: String,
+    is_entered: bool,
+    pending: Option<Pending>,
+}
+
+/// A batch that the books have, or may have, and that is not decided.
+struct Pending {
+    start: u64,
+    end: u64,
+    known: Known,
+}
+
+enum Known {
+    /// COMMIT was asked for and its answer was lost: what was decided, if it went through.
+    InDoubt(Applied),
+    /// It is entered. The statement that the batch is cannot run in the transaction of its entry.
+    Entered,
+}
+
+impl Bookkeeping {
+    pub(crate) fn new() -> Self {
+        let name = format!("buffer-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        Self { name, is_entered: false, pending: None }
+    }
+
+    /// The statement that enters a batch, if it has an entry.
+    pub(crate) async fn entry(
+        work: &mut Work<'_>,
+        batch: &Batch<'_>,
+    ) -> Result<Option<Statement>, Fault> {
+        let Some(entry) = batch.entry() else { return Ok(None) };
+        if entry.spool == work.books.name && !work.books.is_entered {
+            let client = work.session.client();
+            let enter = async {
+                client.execute(SWEEP, &[]).await?;
+                open(client, entry.spool, entry.start).await
+            };
+            let entered = work.answer(enter).await;
+            entered.map_err(|trouble| unentered(work.judge(&trouble, BOOKS)))?;
+            work.books.is_entered = true;
+        }
+        let prepared = answer(work.options, work.signals, work.session.books(ENTER)).await;
+        prepared.map(Some).map_err(|trouble| unentered(work.judge(&trouble, BOOKS)))
+    }
+
+    /// The entry of a batch is made in the transaction at hand.
+    pub(crate) fn entered(&mut self) {
+        self.pending = None;
+    }
+
+    /// What became of a batch in doubt, if the books say already that it was committed. If not, the server may be about it still,
+    /// for which the entry of the next attempt waits.
+    pub(crate) async fn found_out(
+        work: &mut Work<'_>,
+        batch: &Batch<'_>,
+    ) -> Result<Option<Applied>, Failure> {
+        let Some(entry) = batch.entry().filter(|_| work.books.pending.is_some()) else {
+            return Ok(None);
+        };
+        match Self::applied(work, &entry).await {
+            Ok(Some(applied)) if applied == entry.end => {
+                Ok(Some(Self::settle(work, &entry).await?))
+            }
+            Ok(_) => Ok(None),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    async fn applied(work: &mut Work<'_>, entry: &Entry<'_>) -> Result<Option<u64>, Fault> {
+        let row = work.answer(work.session.client().query_opt(LOOK, &[&entry.spool])).await;
+        let row = row.map_err(|trouble| unentered(work.judge(&trouble, BOOKS)))?;
+        Ok(row.map(|row| row.get::<_, i64>(0).cast_unsigned()))
+    }
+
+    /// The entry could not be made: the books do not stand at the batch's start. The answer, when it was committed before.
+    pub(crate) async fn settle(work: &mut Work<'_>, entry: &Entry<'_>) -> Result<Applied, Fault> {
+        let applied = Self::applied(work, entry).await?;
+        let own = entry.spool == work.books.name;
+        let pending = work.books.pending.take();
+        let is_this = pending
+            .as_ref()
+            .is_some_and(|pending| (pending.start, pending.end) == (entry.start, entry.end));
+        match (pending, applied) {
+            (Some(Pending { known, .. }), Some(applied)) if is_this && applied == entry.end => {
+                Ok(match known {
+                    Known::InDoubt(decided) => decided,
+                    Known::Entered => Applied::default(),
+                })
+            }
+            (Some(_), None) if own => {
+                let message =
+                    "the row of _forebay that tells whether a transaction was committed is gone";
+                Err(Failure::new(
+                    Verdict::Unknown,
+                    Error::new(ErrorKind::Unavailable, message).with_table(BOOKS),
+                )
+                .into())
+            }
+            // Somebody has tidied the table up while there was nothing to write.
+            (None, None) if own => {
+                work.books.is_entered = false;
+                let message = "the buffer's row in _forebay was gone, and is made again";
+                Err(Failure::new(
+                    Verdict::Busy,
+                    Error::new(ErrorKind::Unavailable, message).with_table(BOOKS),
+                )
+                .into())
+            }
+            _ => Err(Failure::new(Verdict::Fatal, fenced_off(entry, applied)).into()),
+        }
+    }
+
+    /// Keeps the refused rows of a spool that nobody holds a receipt for, in the transaction at hand.
+    pub(crate) async fn keep(
+        work: &mut Work<'_>,
+        batch: &Batch<'_>,
+        rejected: &[Rejection],
+    ) -> Result<(), Fault> {
+        let Some(entry) = batch.entry().filter(|entry| entry.spool != work.books.name) else {
+            return Ok(());
+        };
+        let time = SystemTime::now();
+        for (seq, letter) in batch.letters(rejected) {
+            let letter =
+                letter.to_json(time).map_err(|error| Failure::new(Verdict::Down, error))?;
+            let (client, seq) = (work.session.client(), seq.cast_signed());
+            let kept = work
+                .answer(async { client.execute(KEEP, &[&entry.spool, &seq, &letter]).await })
+                .await;
+            kept.map_err(|trouble| unentered(work.judge(&trouble, LETTERS)))?;
+        }
+        Ok(())
+    }
+
+    /// The answer to COMMIT was lost.
+    pub(crate) fn in_doubt(&mut self, batch: &Batch<'_>, decided: Applied) {
+        self.remember(batch, Known::InDoubt(decided));
+    }
+
+    /// The batch's statement runs behind its entry.
+    pub(crate) fn entered_alone(&mut self, batch: &Batch<'_>) {
+        self.remember(batch, Known::Entered);
+    }
+
+    fn remember(&mut self, batch: &Batch<'_>, known: Known) {
+        self.pending =
+            batch.entry().map(|entry| Pending { start: entry.start, end: entry.end, known });
+    }
+
+    /// What is not known now is in the books: the batch is given again, and looked up.
+    pub(crate) fn soften(&self, failure: Failure) -> SinkError {
+        let is_in_doubt = matches!(self.pending, Some(Pending { known: Known::InDoubt(_), .. }));
+        match failure.verdict {
+            _ if !is_in_doubt => failure.into(),
+            Verdict::Fatal => SinkError::lost(failure.error),
+            Verdict::Busy | Verdict::Down | Verdict::Unknown => SinkError::in_doubt(failure.error),
+        }
+    }
+}
+
+/// What the database says of a spool.
+pub(crate) async fn look(
+    client: &Client,
+    spool: &str,
+) -> Result<Option<Books>, tokio_postgres::Error> {
+    let Some(row) = client.query_opt(LOOK, &[&spool]).await? else { return Ok(None) };
+    let (applied, told): (i64, i64) = (row.get(0), row.get(1));
+    let mut books = Books::new(applied.cast_unsigned());
+    for row in client.query(UNTOLD, &[&spool, &told]).await? {
+        match DeadLetter::from_json(row.get(1)) {
+            Ok(letter) => books.untold.push(letter),
+            // What is wrong with it is not told: it may hold values.
+            Err(_) => tracing::error!(
+                spool,
+                seq = row.get::<_, i64>(0),
+                "a row of {LETTERS} was changed and is no dead letter any more: it is left there and told to nobody"
+            ),
+        }
+    }
+    Ok(Some(books))
+}
+
+/// Enters a spool of which the database is said to have `applied` rows.
+pub(crate) async fn open(
+    client: &Client,
+    spool: &str,
+    applied: u64,
+) -> Result<(), tokio_postgres::Error> {
+    client.execute(OPEN, &[&spool, &applied.cast_signed()]).await.map(drop)
+}
+
+/// The buffer ends, and nothing of it is in doubt.
+pub(crate) async fn close(client: &Client, books: &Bookkeeping) {
+    if books.is_entered && books.pending.is_none() {
+        // Where it cannot be done, another buffer sweeps it up in a week.
+        let _ = client.execute(CLOSE, &[&books.name]).await;
+    }
+}
+
+/// No row of the batch is to blame for what happens to the books.
+pub(crate) fn unentered(fault: Fault) -> Fault {
+    Fault::Batch(match fault {
+        Fault::Batch(failure) => failure,
+        Fault::Row(error) | Fault::Deferred(error) => Failure::new(Verdict::Down, error),
+    })
+}
+
+fn fenced_off(entry: &Entry<'_>, applied: Option<u64>) -> Error {
+    let has = match applied {
+        Some(rows) => format!("{rows} rows"),
+        None => "nothing".to_owned(),
+    };
+    let message = format!(
+        "the database has {has} of {} where this process has written {}: another process writes under the same name, as with a copy of \
+         the spool, or the database was replaced by a backup while it was open; stop all that write, see that there is one \
+         spool and the database that goes with it, and open them again",
+        entry.spool, entry.start
+    );
+    Error::new(ErrorKind::Spool, message).with_table(BOOKS)
+}

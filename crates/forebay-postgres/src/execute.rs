@@ -1,0 +1,138 @@
+//! A statement that is a batch of its own: in one transaction with its entry in the books, or where it cannot run in one behind it.
+
+use forebay::sql::{first_word, shortened};
+use forebay::{Applied, Batch, Error, ErrorKind, Rejection, ValueRef};
+use tokio_postgres::error::DbError;
+
+use crate::apply::{Work, begin};
+use crate::books::Bookkeeping;
+use crate::fault::{Failure, Fault, Stage, Verdict};
+
+/// Statements that begin or end a transaction.
+const CONTROL: [&str; 9] =
+    ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE"];
+
+/// Statements that change the session, which the buffer needs as it was.
+const SESSION: [&str; 6] = ["SET", "RESET", "DISCARD", "LISTEN", "LOAD", "DEALLOCATE"];
+
+/// What the server says of a statement that cannot run in a transaction.
+const NOT_IN_TRANSACTION: &str = "25001";
+
+/// Runs the one statement that is the batch. True when the session is to be made anew.
+pub(crate) async fn execute(
+    work: &mut Work<'_>,
+    batch: &Batch<'_>,
+) -> Result<(Applied, bool), Failure> {
+    let text = match batch.row(0).values().next() {
+        Some(ValueRef::Text(sql)) => String::from_utf8_lossy(sql),
+        _ => "".into(),
+    };
+    let word = first_word(&text);
+    let done = if CONTROL.contains(&word.as_str()) {
+        let why = "transactions are the writer's; use group() for rows that belong together";
+        refuse(work, batch, failed(&text, why)).await
+    } else {
+        within_transaction(work, batch, &text).await
+    };
+    if done.is_err() {
+        work.roll_back().await?;
+    }
+    // Whatever it changed, the tables may not be what they were.
+    work.session.forget();
+    Ok((done?, SESSION.contains(&word.as_str())))
+}
+
+fn failed(sql: &str, why: &str) -> Error {
+    Error::new(ErrorKind::Rejected, format!("`{}` failed: {why}", shortened(sql)))
+}
+
+async fn within_transaction(
+    work: &mut Work<'_>,
+    batch: &Batch<'_>,
+    sql: &str,
+) -> Result<Applied, Fault> {
+    if let Some(applied) = begin(work, batch).await? {
+        return Ok(applied);
+    }
+    let error = match run(work, sql).await {
+        Ok(()) => {
+            let applied = Applied { transactions: 1, ..Applied::default() };
+            match work.commit(batch, applied).await {
+                Err(Fault::Deferred(error)) => {
+                    failed(sql, "PostgreSQL refused to commit it").because(error)
+                }
+                committed => return committed,
+            }
+        }
+        Err(Fault::Row(error)) if error.sqlstate() == Some(NOT_IN_TRANSACTION) => {
+            work.roll_back().await?;
+            return behind_entry(work, batch, sql).await;
+        }
+        Err(Fault::Row(error)) => error,
+        Err(fault) => return Err(fault),
+    };
+    work.roll_back().await?;
+    refuse(work, batch, error).await
+}
+
+/// The entry first, then the statement, which so runs once at the most.
+async fn behind_entry(work: &mut Work<'_>, batch: &Batch<'_>, sql: &str) -> Result<Applied, Fault> {
+    if batch.entry().is_some() {
+        if begin(work, batch).await?.is_none() {
+            work.commit(batch, Applied::default()).await?;
+        }
+        work.books.entered_alone(batch);
+    }
+    match run(work, sql).await {
+        Ok(()) => Ok(Applied { transactions: 1, ..Applied::default() }),
+        Err(Fault::Row(error) | Fault::Deferred(error)) => Ok(refused(error)),
+        // Where the server has said no it did not run, but the entry is made: it is not tried again.
+        Err(Fault::Batch(failure)) if work.over.is_none() => {
+            Ok(refused(failed(sql, "the server cannot run it now").because(failure.error)))
+        }
+        Err(Fault::Batch(failure)) => Err(Failure::new(Verdict::Unknown, failure.error).into()),
+    }
+}
+
+/// The extended protocol takes one statement only.
+async fn run(work: &mut Work<'_>, sql: &str) -> Result<(), Fault> {
+    let client = work.session.client();
+    let answer = work
+        .answer(async {
+            let statement = client.prepare(sql).await?;
+            match statement.params().len() {
+                0 => client.execute(&statement, &[]).await.map(Some),
+                _ => Ok(None),
+            }
+        })
+        .await;
+    if matches!(answer, Ok(None)) {
+        let why = "it has parameters, and there is nothing to bind to them; use statement()";
+        return Err(Fault::Row(failed(sql, why)));
+    }
+    answer.map(drop).map_err(|trouble| match work.judge_at(&trouble, Stage::Execute, "execute") {
+        Fault::Row(_) => {
+            let what = trouble.database_error().map_or("", DbError::message).to_owned();
+            let error = failed(sql, &what).with_sqlstate(trouble.sqlstate());
+            Fault::Row(error.with_database_message(what))
+        }
+        fault => fault,
+    })
+}
+
+fn refused(error: Error) -> Applied {
+    Applied { rejected: vec![Rejection { row: 0, error }], transactions: 1, ..Applied::default() }
+}
+
+/// A refusal is a decision too, and is entered as one.
+async fn refuse(work: &mut Work<'_>, batch: &Batch<'_>, error: Error) -> Result<Applied, Fault> {
+    let applied = refused(error);
+    if batch.entry().is_none() {
+        return Ok(applied);
+    }
+    if let Some(applied) = begin(work, batch).await? {
+        return Ok(applied);
+    }
+    Bookkeeping::keep(work, batch, &applied.rejected).await?;
+    work.commit(batch, applied).await
+}
