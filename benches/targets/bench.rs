@@ -101,11 +101,9 @@ impl Run {
             Self::WideSpool => {
                 ("--mode push --workload wide", &["forebay@400", "forebay@400+spool"], Rivals::None)
             }
-            Self::Server => (
-                "--sink postgres --mode push",
-                &["direct", "limit@400", "forebay@400"],
-                Rivals::None,
-            ),
+            Self::Server => {
+                ("--sink postgres --mode push", &["direct", "forebay@400"], Rivals::None)
+            }
             Self::ServerAwait => {
                 ("--sink postgres --mode await", &["direct", "forebay@400"], Rivals::None)
             }

@@ -353,10 +353,10 @@ pub(crate) const TARGETS: &[Target] = &[
     ),
     bench(
         "13b",
-        "PostgreSQL: push, 80 threads, hot",
+        "PostgreSQL: push, 80 threads, wide",
         least(0.9, "limit@400"),
         MEDIAN,
-        Run::Server,
+        Run::ServerWide,
         rate(BUFFER, LIMIT),
     ),
     bench(
@@ -366,14 +366,6 @@ pub(crate) const TARGETS: &[Target] = &[
         QUARTILE,
         Run::Server,
         rate(BUFFER, DIRECT),
-    ),
-    bench(
-        "13d",
-        "PostgreSQL: push, 80 threads, wide",
-        least(0.9, "limit@400"),
-        MEDIAN,
-        Run::ServerWide,
-        rate(BUFFER, LIMIT),
     ),
 ];
 
