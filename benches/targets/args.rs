@@ -127,8 +127,8 @@ mod tests {
 
     #[test]
     fn a_target_that_there_is_not_is_told_which_there_are() {
-        let failure = ids("1,13").unwrap_err();
-        assert!(failure.message().starts_with("--only 13: there is no such target, only 1a, 1b"));
+        let failure = ids("1,14").unwrap_err();
+        assert!(failure.message().starts_with("--only 14: there is no such target, only 1a, 1b"));
         assert_eq!(failure.exit(), forebay_cli::failure::Exit::Arguments);
     }
 

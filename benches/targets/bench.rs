@@ -38,6 +38,12 @@ pub(crate) enum Run {
     Spool,
     /// They push all over a large table.
     WideSpool,
+    /// 80 threads push to a PostgreSQL server.
+    Server,
+    /// They wait.
+    ServerAwait,
+    /// They push all over a large table.
+    ServerWide,
 }
 
 /// What `forebay bench` is told for it.
@@ -95,8 +101,20 @@ impl Run {
             Self::WideSpool => {
                 ("--mode push --workload wide", &["forebay@400", "forebay@400+spool"], Rivals::None)
             }
+            Self::Server => {
+                ("--sink postgres --mode push", &["direct", "forebay@400"], Rivals::None)
+            }
+            Self::ServerAwait => {
+                ("--sink postgres --mode await", &["direct", "forebay@400"], Rivals::None)
+            }
+            Self::ServerWide => (
+                "--sink postgres --mode push --workload wide",
+                &["limit@400", "forebay@400"],
+                Rivals::None,
+            ),
         };
-        let seconds = if matches!(self, Self::Wide | Self::WideSpool) { WIDE } else { 1 };
+        let is_wide = matches!(self, Self::Wide | Self::WideSpool | Self::ServerWide);
+        let seconds = if is_wide { WIDE } else { 1 };
         Settings { arguments, contenders, rivals, seconds }
     }
 }

@@ -343,6 +343,30 @@ pub(crate) const TARGETS: &[Target] = &[
         MEDIAN,
         Job::SpoolInstructions,
     ),
+    bench(
+        "13a",
+        "PostgreSQL: await, 80 threads, hot",
+        least(10.0, "direct"),
+        QUARTILE,
+        Run::ServerAwait,
+        rate(BUFFER, DIRECT),
+    ),
+    bench(
+        "13b",
+        "PostgreSQL: push, 80 threads, wide",
+        least(0.9, "limit@400"),
+        MEDIAN,
+        Run::ServerWide,
+        rate(BUFFER, LIMIT),
+    ),
+    bench(
+        "13c",
+        "PostgreSQL: push, 80 threads, hot",
+        least(20.0, "direct"),
+        QUARTILE,
+        Run::Server,
+        rate(BUFFER, DIRECT),
+    ),
 ];
 
 #[cfg(test)]

@@ -349,6 +349,6 @@ mod tests {
             assert!(text.contains(&target.asks()), "{} in {text}", target.id);
             assert!(markdown.contains(&format!("| {} | {} |", target.id, target.case)));
         }
-        assert!(text.contains("1b, 3a, 3b, 4, 6, 9a it is the quartile"), "{text}");
+        assert!(text.contains("1b, 3a, 3b, 4, 6, 9a, 13a, 13c it is the quartile"), "{text}");
     }
 }

@@ -1,5 +1,7 @@
 //! Who takes part: names, and what stands behind them.
 
+mod names;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -9,29 +11,19 @@ use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::report::units;
+use crate::sink::Sink;
+use names::{DEFAULT_CHECKPOINT_NAME, OF_BUFFERS, batch_size};
 
 /// Rows in the transactions of the ceiling that contenders without a batch size are compared with.
 const LIMIT: usize = 400;
 /// The one that all are compared with.
 pub(crate) const DIRECT: &str = "direct";
+/// One connection that nobody waits for a reply on before the next statement goes out.
+pub(crate) const PIPELINED: &str = "pipelined";
 /// Batch sizes of the default run.
 const BATCHES: [usize; 5] = [1, 10, 100, 400, 4_000];
 /// What SQLite has by default for the size of the log at which it is copied back, in pages.
 const DEFAULT_CHECKPOINT: u32 = 1_000;
-/// Who is checkpointed at that size says so after its batch size.
-const DEFAULT_CHECKPOINT_NAME: &str = "default-checkpoint";
-/// What buffers may have after their batch size: rows with one key are merged, a batch is sorted by key, rows are kept in files
-/// until they are committed.
-const OF_BUFFERS: [&str; 3] = ["coalesce", "unordered", "spool"];
-/// Names without a batch size, and what they are.
-const PLAIN: [(&str, &str); 5] = [
-    ("rollback", "a connection for each worker, one row in a transaction, rollback journal"),
-    (DIRECT, "a connection for each worker, one row in a transaction, WAL"),
-    ("retry", "the same without SQLite's waiting, 5 retries after 0.1 to 1.6 s"),
-    ("mutex", "one connection behind a mutex, one row in a transaction"),
-    ("channel", "one thread that writes, behind a channel, one row in a transaction"),
-];
-
 /// A program that runs trials.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -68,24 +60,24 @@ pub struct RowSize(pub usize);
 
 impl Contender {
     /// Those of the default run.
-    pub fn usual(own: &Program, row: RowSize) -> Vec<Self> {
-        let plain = PLAIN.iter().map(|(name, _)| (*name).to_owned());
+    pub fn usual(sink: Sink, own: &Program, row: RowSize) -> Vec<Self> {
+        let plain = sink.plain().iter().map(|(name, _)| (*name).to_owned());
         let limits = BATCHES.iter().map(|batch| format!("limit@{batch}"));
         let buffers = BATCHES.iter().map(|batch| format!("forebay@{batch}"));
         let names = plain.chain(limits).chain(buffers).chain(["forebay".to_owned()]);
-        names.filter_map(|name| Self::named(&name, own, row).ok()).collect()
+        names.filter_map(|name| Self::named(sink, &name, own, row).ok()).collect()
     }
 
-    /// The one with this name: `direct`, `limit@400`, `limit@400+default-checkpoint`, `forebay@10`, `forebay`,
-    /// `forebay@400+coalesce`, `forebay+unordered`, `forebay@400+spool`.
+    /// The one with this name: `direct`, `limit@400`, `forebay@10`, `forebay`, `forebay@400+coalesce`; for SQLite also
+    /// `limit@400+default-checkpoint`, `forebay+unordered`, `forebay@400+spool`.
     ///
     /// # Errors
     ///
     /// When there is none, naming those there are.
-    pub fn named(name: &str, own: &Program, row: RowSize) -> Result<Self> {
-        if let Some((kind, what)) = PLAIN.iter().find(|(plain, _)| *plain == name) {
+    pub fn named(sink: Sink, name: &str, own: &Program, row: RowSize) -> Result<Self> {
+        if let Some((kind, what)) = sink.plain().iter().find(|(plain, _)| *plain == name) {
             let plain = Self::own(name, kind, (*what).to_owned(), own);
-            return Ok(Self { returns_early: *kind == "channel", ..plain });
+            return Ok(Self { returns_early: ["channel", PIPELINED].contains(kind), ..plain });
         }
         let mut parts = name.split('+');
         let base = parts.next().unwrap_or_default();
@@ -96,13 +88,13 @@ impl Contender {
         };
         match (kind, variants.as_slice()) {
             ("limit", []) => Ok(Self::limit_of(batch.unwrap_or(LIMIT), own)),
-            ("limit", [DEFAULT_CHECKPOINT_NAME]) => {
+            ("limit", [DEFAULT_CHECKPOINT_NAME]) if sink == Sink::Sqlite => {
                 Ok(Self::limit_of(batch.unwrap_or(LIMIT), own).with_default_checkpoint())
             }
-            ("forebay", variants) if are_of_buffers(variants) => {
+            ("forebay", variants) if sink.are_of_buffers(variants) => {
                 Ok(Self::buffer(name, batch, variants, own, row))
             }
-            _ => Err(unknown(name)),
+            _ => Err(sink.unknown(name)),
         }
     }
 
@@ -207,7 +199,7 @@ impl Contender {
     ///
     /// When it is a name of forebay's own.
     pub fn rival(name: &str, program: Program) -> Result<Self> {
-        if name.is_empty() || Self::named(name, &program, RowSize(0)).is_ok() {
+        if name.is_empty() || Self::named(Sink::Sqlite, name, &program, RowSize(0)).is_ok() {
             return Err(Error::of_arguments(format!(
                 "a rival cannot be called {name:?}: choose a name that no contender of forebay's has"
             )));
@@ -242,12 +234,6 @@ impl Contender {
     }
 }
 
-/// Whether a buffer can be all of these at once, each said once.
-fn are_of_buffers(variants: &[&str]) -> bool {
-    let is_once = |(place, name)| OF_BUFFERS.contains(name) && !variants[..place].contains(name);
-    variants.iter().enumerate().all(is_once)
-}
-
 /// A buffer for batches of this size. It holds about 40 of them, so that a trial ends soon after its time: what is in the
 /// buffer is written before its database is looked at.
 fn config(batch: usize, row: RowSize) -> Config {
@@ -264,24 +250,6 @@ fn config(batch: usize, row: RowSize) -> Config {
     }
 }
 
-fn batch_size(name: &str, text: &str) -> Result<usize> {
-    match text.parse() {
-        Ok(batch @ 1..=100_000) => Ok(batch),
-        _ => Err(Error::of_arguments(format!(
-            "in contender {name:?} the batch size must be 1 to 100000 rows"
-        ))),
-    }
-}
-
-fn unknown(name: &str) -> Error {
-    let plain: Vec<_> = PLAIN.iter().map(|(name, _)| *name).collect();
-    Error::of_arguments(format!(
-        "there is no contender {name:?}: it must be {}, limit@ROWS, forebay@ROWS or forebay; limit also with \
-         +default-checkpoint, forebay with +coalesce, +unordered and +spool",
-        plain.join(", ")
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,10 +258,14 @@ mod tests {
         Program { command: "forebay".into(), arguments: vec![] }
     }
 
+    fn named(name: &str) -> Result<Contender> {
+        Contender::named(Sink::Sqlite, name, &own(), RowSize(64))
+    }
+
     #[test]
     fn every_usual_contender_has_settings_that_a_buffer_takes() {
         for row in [RowSize(64), RowSize(1_200)] {
-            let usual = Contender::usual(&own(), row);
+            let usual = Contender::usual(Sink::Sqlite, &own(), row);
             assert_eq!(usual.len(), 16);
             for contender in usual.iter().filter(|contender| contender.kind == "forebay") {
                 let config: Config =
@@ -310,11 +282,11 @@ mod tests {
                      limit@400+coalesce limit@400+spool limit@400+ forebay+default-checkpoint \
                      forebay+coalesce+coalesce";
         for name in names.split(' ').chain([""]) {
-            let error = Contender::named(name, &own(), RowSize(64)).unwrap_err().to_string();
+            let error = named(name).unwrap_err().to_string();
             assert!(error.contains("it must be direct") || error.contains("must be"), "{error}");
         }
-        assert_eq!(Contender::named("limit", &own(), RowSize(64)).unwrap().name(), "limit@400");
-        assert!(Contender::named("forebay+coalesce", &own(), RowSize(64)).unwrap().batch.is_none());
+        assert_eq!(named("limit").unwrap().name(), "limit@400");
+        assert!(named("forebay+coalesce").unwrap().batch.is_none());
     }
 
     #[test]
@@ -327,7 +299,7 @@ mod tests {
             ("forebay+coalesce+unordered", true, true, false),
             ("forebay+spool+unordered+coalesce", true, true, true),
         ] {
-            let contender = Contender::named(name, &own(), RowSize(64)).unwrap();
+            let contender = named(name).unwrap();
             assert_eq!(contender.name(), name);
             assert_eq!(contender.options["coalesce"], coalesce);
             assert_eq!(contender.options["unordered"], unordered);
@@ -337,8 +309,8 @@ mod tests {
 
     #[test]
     fn a_limit_with_the_default_checkpoint_differs_in_nothing_else() {
-        let named = |name| Contender::named(name, &own(), RowSize(64)).unwrap();
-        let (usual, other) = (named("limit@400"), named("limit+default-checkpoint"));
+        let (usual, other) =
+            (named("limit@400").unwrap(), named("limit+default-checkpoint").unwrap());
         assert_eq!(other.name(), "limit@400+default-checkpoint");
         assert_eq!((usual.checkpoint_pages, other.checkpoint_pages), (None, Some(1_000)));
         assert_eq!((usual.options, usual.batch), (other.options, other.batch));
@@ -346,12 +318,30 @@ mod tests {
 
     #[test]
     fn a_limit_has_transactions_of_the_same_size() {
-        let limit = |name| Contender::named(name, &own(), RowSize(64)).unwrap().limit();
+        let limit = |name| named(name).unwrap().limit();
         assert_eq!(limit("forebay@10").unwrap(), "limit@10");
         assert_eq!(limit("forebay").unwrap(), "limit@4000");
         assert_eq!(limit("direct").unwrap(), "limit@400");
         assert_eq!(limit("forebay@10+coalesce"), None);
         assert_eq!(limit("forebay@10+spool").unwrap(), "limit@10");
+    }
+
+    #[test]
+    fn a_server_has_contenders_of_its_own() {
+        let usual = Contender::usual(Sink::Postgres, &own(), RowSize(64));
+        let names: Vec<_> = usual.iter().map(Contender::name).collect();
+        assert_eq!(names[..4], ["direct", "pipelined", "limit@1", "limit@10"]);
+        assert_eq!((names.len(), names[12]), (13, "forebay"));
+        let named = |name| Contender::named(Sink::Postgres, name, &own(), RowSize(64));
+        assert_eq!(named("forebay@400+coalesce").unwrap().options["coalesce"], true);
+        for name in "rollback retry mutex channel forebay@400+spool forebay+unordered limit+default-checkpoint".split(' ') {
+            let error = named(name).unwrap_err().to_string();
+            assert!(error.contains("for --sink postgres: it must be direct, pipelined, limit@ROWS"), "{error}");
+        }
+        let early = |name| {
+            named(name).unwrap().modes_of_trial(Mode::Push, &[Mode::Push, Mode::Await]).len()
+        };
+        assert_eq!((early("pipelined"), early("direct")), (1, 2));
     }
 
     #[test]

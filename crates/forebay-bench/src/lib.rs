@@ -9,16 +9,19 @@
 
 mod contender;
 mod contenders;
+mod databases;
 mod error;
 mod figures;
 pub mod host;
 mod plan;
+pub mod postgres;
 mod program;
 pub mod report;
 pub mod results;
 mod rows;
 mod run;
 mod scratch;
+mod sink;
 mod spread;
 mod threshold;
 mod trial;
@@ -35,6 +38,7 @@ pub use plan::Plan;
 pub use program::Stop;
 pub use results::Results;
 pub use run::{Event, run};
+pub use sink::Sink;
 pub use spread::Spread;
 pub use threshold::{Shortfall, Threshold};
 pub use workload::{RowKind, Workload};

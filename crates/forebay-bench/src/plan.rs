@@ -10,6 +10,7 @@ use forebay_trial::{Mode, PROTOCOL, Request, Settings, Synchronous, WorkerKind, 
 use crate::contender::Contender;
 use crate::contenders;
 use crate::error::{Error, Result};
+use crate::sink::Sink;
 use crate::workload::{RowKind, Workload};
 
 /// Seconds of a trial at the most.
@@ -22,6 +23,10 @@ const RATES: RangeInclusive<f64> = 0.001..=1e9;
 /// What a run is to do.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// Which kind of database is written.
+    pub sink: Sink,
+    /// The PostgreSQL server that is; `None` for one that is started for the run, and for SQLite.
+    pub url: Option<String>,
     /// What is written.
     pub workload: Workload,
     /// How large its rows are.
@@ -83,10 +88,31 @@ impl Plan {
                 return wrong(format!("contender {} is named twice", contender.name()));
             }
         }
+        self.check_sink()?;
         if self.modes.is_empty() {
             return wrong("there is no mode: name push, await, or both".to_owned());
         }
         Ok(())
+    }
+
+    /// Refuses what there is no such thing of on a server.
+    fn check_sink(&self) -> Result<()> {
+        if self.sink == Sink::Sqlite {
+            return Ok(());
+        }
+        let wrong = |message: &str| Err(Error::of_arguments(message));
+        if self.kind == WorkerKind::Processes {
+            return wrong("--sink postgres: workers are threads or tasks there, not processes");
+        }
+        match self.workload {
+            Workload::Hot | Workload::Wide | Workload::Append => Ok(()),
+            Workload::Mixed => wrong(
+                "--workload mixed is for SQLite: with --sink postgres name hot, wide or append",
+            ),
+            Workload::Table(_) => {
+                wrong("a table of a database is measured with --sink sqlite alone")
+            }
+        }
     }
 
     /// Trials in each round.
@@ -145,6 +171,7 @@ impl Plan {
             contender: contender.kind.clone(),
             options: contender.options.clone(),
             database,
+            server: None,
             settings: Settings { checkpoint_pages, ..settings },
             target: self.workload.target(),
             rows: self.workload.rows(self.row),
@@ -203,10 +230,24 @@ mod tests {
         let plan = plan();
         let pages = |name| {
             let own = &plan.contenders[0].program;
-            let contender = Contender::named(name, own, plan.row.size()).unwrap();
+            let contender = Contender::named(Sink::Sqlite, name, own, plan.row.size()).unwrap();
             plan.request(&contender, Mode::Push, PathBuf::new()).settings.checkpoint_pages
         };
         assert_eq!((pages("limit@400"), pages("limit@400+default-checkpoint")), (10_240, 1_000));
+    }
+
+    #[test]
+    fn what_a_server_has_not_is_told() {
+        let said = |change: Change| {
+            let mut plan = Plan { sink: Sink::Postgres, ..plan() };
+            change(&mut plan);
+            plan.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(said(|_| ()), Ok(()));
+        let processes = said(|plan| plan.kind = WorkerKind::Processes).unwrap_err();
+        assert!(processes.contains("threads or tasks there, not processes"), "{processes}");
+        let mixed = said(|plan| plan.workload = Workload::Mixed).unwrap_err();
+        assert!(mixed.contains("name hot, wide or append"), "{mixed}");
     }
 
     #[test]

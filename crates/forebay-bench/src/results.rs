@@ -29,6 +29,8 @@ use crate::spread::Spread;
 pub const FORMAT: &str = "forebay-bench";
 /// Its version: a field that changes its meaning, or goes, makes a new one.
 pub const VERSION: u32 = 1;
+/// What stands for what is not known.
+const UNKNOWN: &str = "unknown";
 /// Calls that a p99.9 needs at the least.
 pub const SAMPLES_FOR_P999: u64 = 10_000;
 
@@ -47,8 +49,12 @@ pub struct Results {
     pub host: Host,
     /// Where the databases lay.
     pub disk: Disk,
-    /// What all connections that write were set to. `rollback` alone has `journal_mode` `delete`.
-    pub settings: Settings,
+    /// What all connections that write were set to, where they wrote SQLite files; null for a PostgreSQL server.
+    /// `rollback` alone has `journal_mode` `delete`.
+    pub settings: Option<Settings>,
+    /// The PostgreSQL server that was written to; null for SQLite files.
+    #[serde(default)]
+    pub server: Option<ServerFacts>,
     /// What was written.
     pub workload: WorkloadFacts,
     /// How many workers.
@@ -92,10 +98,25 @@ pub struct Host {
 /// Where the databases lay.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Disk {
-    /// The filesystem, such as `ext4`.
+    /// The filesystem, such as `ext4`; `unknown` for a server that was there already.
     pub filesystem: String,
     /// Seconds for writing 4 KiB to a file and flushing it.
     pub flush_seconds: Option<Spread>,
+}
+
+/// A PostgreSQL server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ServerFacts {
+    /// Its version.
+    pub version: String,
+    /// Where it was.
+    pub place: String,
+    /// Whether it was started for this run alone.
+    pub is_own: bool,
+    /// How contenders spoke to it: `unix socket` or `TCP`.
+    pub transport: String,
+    /// What it says of some of its settings, by their names: `synchronous_commit`, `fsync` and others.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// What was written.
@@ -213,6 +234,38 @@ pub struct Quantiles {
 
 fn all() -> u64 {
     1
+}
+
+impl Disk {
+    /// One of which nothing is known.
+    pub(crate) fn unknown() -> Self {
+        Self { filesystem: UNKNOWN.to_owned(), flush_seconds: None }
+    }
+
+    /// Whether anything is known of it.
+    pub(crate) fn is_known(&self) -> bool {
+        self.filesystem != UNKNOWN
+    }
+}
+
+impl ServerFacts {
+    /// The value of a setting.
+    pub(crate) fn setting(&self, name: &str) -> &str {
+        self.settings.get(name).map_or(UNKNOWN, String::as_str)
+    }
+
+    /// What a reader of the figures must know.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let commit = self.setting("synchronous_commit");
+        let of_commit = (commit == "off").then(|| {
+            "the server had synchronous_commit off: a crash may take the newest commits".to_owned()
+        });
+        let of_flushes = (self.setting("fsync") == "off").then(|| {
+            "the server had fsync off: a power cut may take all, and flushes cost nothing"
+                .to_owned()
+        });
+        of_commit.into_iter().chain(of_flushes).collect()
+    }
 }
 
 impl Quantiles {

@@ -5,13 +5,13 @@ use std::time::SystemTime;
 use forebay_trial::Mode;
 
 use crate::contender::Program;
+use crate::databases::Databases;
 use crate::error::{ErrorKind, Result};
 use crate::figures::{self, Place};
 use crate::host;
 use crate::plan::Plan;
 use crate::program::{Stop, allow_files};
-use crate::results::{Disk, Entry, FORMAT, Results, VERSION, Verdict};
-use crate::scratch::Scratch;
+use crate::results::{Disk, Entry, FORMAT, Results, ServerFacts, VERSION, Verdict};
 use crate::trial;
 
 /// What a run tells while it goes on.
@@ -56,11 +56,10 @@ pub fn run(
 ) -> Result<Results> {
     plan.check()?;
     allow_files();
-    let space = plan.workload.space(plan.row, plan.warm_up + plan.time);
-    let scratch = Scratch::new(&plan.folder, space)?;
+    let databases = Databases::open(plan, stop)?;
     let begun_at = SystemTime::now();
-    let disk = host::disk(scratch.path());
-    let mut run = Run { plan, own, stop, scratch };
+    let (disk, server) = (databases.disk(), databases.server());
+    let mut run = Run { plan, own, stop, databases };
     let mut places = Place::all(plan);
     let mut order: Vec<usize> = (0..places.len()).collect();
     let mut random = fastrand::Rng::with_seed(plan.seed);
@@ -73,7 +72,8 @@ pub fn run(
             Err(error) => return Err(error),
         }
     }
-    Ok(results(plan, begun_at, disk, rounds, figures::entries(plan, &places, rounds as usize)))
+    let entries = figures::entries(plan, &places, rounds as usize);
+    Ok(results(plan, begun_at, (disk, server), rounds, entries))
 }
 
 /// What every trial of a run needs.
@@ -81,7 +81,7 @@ struct Run<'a> {
     plan: &'a Plan,
     own: &'a Program,
     stop: &'a Stop,
-    scratch: Scratch,
+    databases: Databases,
 }
 
 impl Run<'_> {
@@ -107,8 +107,8 @@ impl Run<'_> {
                 mode: place.modes[0],
             });
             let (contender, mode) = (place.contender, place.modes[0]);
-            let scratch = &mut self.scratch;
-            place.take(trial::run(self.plan, contender, mode, self.own, scratch, self.stop))?;
+            let databases = &mut self.databases;
+            place.take(trial::run(self.plan, contender, mode, self.own, databases, self.stop))?;
             if let Verdict::Void(why) | Verdict::Failed(why) = &place.verdict {
                 tell(Event::Out { contender: contender.name.clone(), why: why.clone() });
             }
@@ -121,7 +121,7 @@ impl Run<'_> {
 fn results(
     plan: &Plan,
     begun_at: SystemTime,
-    disk: Disk,
+    (disk, server): (Disk, Option<ServerFacts>),
     rounds: u32,
     entries: Vec<Entry>,
 ) -> Results {
@@ -132,7 +132,8 @@ fn results(
         forebay: env!("CARGO_PKG_VERSION").to_owned(),
         host: host::host(),
         disk,
-        settings: plan.settings("wal"),
+        settings: server.is_none().then(|| plan.settings("wal")),
+        server,
         workload: plan.workload.facts(plan.row, plan.workers),
         workers: plan.workers,
         worker_kind: plan.kind,
@@ -158,6 +159,9 @@ fn warnings(results: &Results) -> Vec<String> {
             "the databases lay in memory ({}), where flushes cost nothing: name a folder on a disk with --dir",
             results.disk.filesystem
         ));
+    }
+    if let Some(server) = &results.server {
+        warnings.extend(server.warnings());
     }
     if results.is_partial() {
         warnings

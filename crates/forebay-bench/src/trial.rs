@@ -1,17 +1,13 @@
 //! One trial: one contender, one mode, one fresh database.
 
-use std::path::Path;
-
-use forebay_trial::{Latencies, Mode, Outcome, Report, Request, Rows, Topics, WorkerKind, Workers};
+use forebay_trial::{Latencies, Mode, Outcome, Report, Request, WorkerKind, Workers};
 
 use crate::contender::{Contender, Program};
 use crate::contenders::READERS;
+use crate::databases::Databases;
 use crate::error::{Error, Result};
 use crate::plan::Plan;
 use crate::program::{Errors, Running, Stop};
-use crate::scratch::Scratch;
-use crate::verify::{verify, verify_count};
-use crate::workload::Workload;
 
 /// Queries that each reader means to make in a second.
 const QUERIES: f64 = 100.0;
@@ -44,17 +40,15 @@ pub(crate) fn run(
     contender: &Contender,
     mode: Mode,
     own: &Program,
-    scratch: &mut Scratch,
+    databases: &mut Databases,
     stop: &Stop,
 ) -> Result<Trial> {
-    let journal_mode = contender.journal_mode();
-    let database =
-        scratch.database(journal_mode, |path| plan.workload.make(plan.row, path, journal_mode))?;
-    let mut trial = measure(plan, contender, mode, own, &database, stop)?;
+    let request = databases.fresh(plan, contender, mode)?;
+    let mut trial = measure(plan, contender, &request, own, stop)?;
     if trial.void.is_none() {
-        trial.void = check(plan, &database, &trial.outcome)?;
+        trial.void = databases.check(plan, &request, &trial.outcome)?;
     }
-    scratch.clear()?;
+    databases.clear()?;
     Ok(trial)
 }
 
@@ -63,16 +57,13 @@ pub(crate) fn run(
 pub(crate) fn measure(
     plan: &Plan,
     contender: &Contender,
-    mode: Mode,
+    request: &Request,
     own: &Program,
-    database: &Path,
     stop: &Stop,
 ) -> Result<Trial> {
-    let database = database.to_owned();
-    let request = plan.request(contender, mode, database);
     let errors = Errors::new()?;
-    let mut writers = start(&contender.program, &request, plan.workers_in_one(), &errors, stop)?;
-    let mut readers = start_readers(plan, own, &request, &errors, stop)?;
+    let mut writers = start(&contender.program, request, plan.workers_in_one(), &errors, stop)?;
+    let mut readers = start_readers(plan, own, request, &errors, stop)?;
     for program in writers.iter_mut().chain(&mut readers) {
         program.ready()?;
     }
@@ -174,29 +165,6 @@ fn implausible(outcome: &Outcome, plan: &Plan) -> Option<String> {
         return None;
     }
     Some(format!("it measured {seconds} s, and was asked for {asked} s"))
-}
-
-/// Looks into the database.
-fn check(plan: &Plan, database: &Path, outcome: &Outcome) -> Result<Option<String>> {
-    let workers = plan.workers;
-    if outcome.acknowledged.len() != workers as usize {
-        return Ok(Some(format!(
-            "{workers} workers were asked for, and {} have answered",
-            outcome.acknowledged.len()
-        )));
-    }
-    match (&plan.workload, plan.workload.rows(plan.row)) {
-        (Workload::Table(copy), _) => {
-            let rows = copy.rows_after(outcome.acknowledged.iter().sum());
-            verify_count(database, copy.table(), rows)
-        }
-        (_, Rows::Topics { keys, status_bytes }) => {
-            let topics = Topics::new(workers, keys, status_bytes);
-            let filling = plan.workload.filling(plan.row);
-            verify(database, &topics, &filling, &outcome.acknowledged)
-        }
-        (_, Rows::Sample { .. }) => Ok(None),
-    }
 }
 
 #[cfg(test)]

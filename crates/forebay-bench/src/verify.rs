@@ -1,5 +1,6 @@
 //! Does the database hold what was acknowledged?
 
+use std::iter::Peekable;
 use std::path::Path;
 
 use forebay::rusqlite::types::ValueRef;
@@ -32,20 +33,44 @@ pub(crate) fn verify(
         .prepare(&format!("SELECT {columns} FROM {TABLE} ORDER BY topic_id"))
         .map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
-    let mut wrong = Wrong::default();
-    let mut expected = expected(topics, filling, acknowledged).peekable();
+    let mut comparison = Comparison::new(topics, filling, acknowledged);
     while let Some(found) = rows.next().map_err(failed)? {
-        let key: i64 = found.get(0).map_err(failed)?;
-        while let Some(missing) = expected.next_if(|row| row.topic_id < key) {
-            wrong.add(is_missing(&missing));
+        let key = found.get(0).map_err(failed)?;
+        let value = |column| found.get_ref(column).map_err(failed);
+        comparison.see(key, [value(1)?, value(2)?, value(3)?]);
+    }
+    Ok(comparison.verdict())
+}
+
+/// The rows that are there beside those that must be.
+pub(crate) struct Comparison<'a> {
+    expected: Peekable<Box<dyn Iterator<Item = Row<'a>> + 'a>>,
+    wrong: Wrong,
+}
+
+impl<'a> Comparison<'a> {
+    /// With what a table was filled with, and what the workers had acknowledged.
+    pub(crate) fn new(topics: &'a Topics, filling: &'a Filling, acknowledged: &'a [u64]) -> Self {
+        let expected = expected(topics, filling, acknowledged).peekable();
+        Self { expected, wrong: Wrong::default() }
+    }
+
+    /// Looks at a row that is there, its key and its other values: they come in the order of their keys.
+    pub(crate) fn see(&mut self, key: i64, values: [ValueRef<'_>; 3]) {
+        while let Some(missing) = self.expected.next_if(|row| row.topic_id < key) {
+            self.wrong.add(is_missing(&missing));
         }
-        match expected.next_if(|row| row.topic_id == key) {
-            Some(row) => wrong.extend(difference(found, &row).map_err(failed)?),
-            None => wrong.add(format!("topic {key} is there, and was never acknowledged")),
+        match self.expected.next_if(|row| row.topic_id == key) {
+            Some(row) => self.wrong.extend(difference(values, &row)),
+            None => self.wrong.add(format!("topic {key} is there, and was never acknowledged")),
         }
     }
-    wrong.extend(expected.map(|row| is_missing(&row)));
-    Ok(wrong.verdict())
+
+    /// What is wrong, if anything is, when all rows that are there were looked at.
+    pub(crate) fn verdict(mut self) -> Option<String> {
+        self.wrong.extend(self.expected.map(|row| is_missing(&row)));
+        self.wrong.verdict()
+    }
 }
 
 /// The rows that must be there, in the order of their keys.
@@ -92,32 +117,27 @@ fn newest<'a>(
     rows
 }
 
-/// What is wrong with a row, if anything is.
-fn difference(found: &rusqlite::Row<'_>, row: &Row<'_>) -> rusqlite::Result<Option<String>> {
+/// What is wrong with a row, whose values beside its key these are, if anything is.
+fn difference(values: [ValueRef<'_>; 3], row: &Row<'_>) -> Option<String> {
     let Row { topic_id, status, progress, updated_at } = *row;
+    let [found_status, update, found_updated_at] = values;
     let last = || match progress {
         UNTOUCHED => "none was acknowledged".to_owned(),
         number => format!("{number} was acknowledged last"),
     };
-    let update = found.get_ref(2)?;
     if update != ValueRef::Integer(progress) {
         let update = match update {
             ValueRef::Integer(number) => number.to_string(),
             other => format!("of type {}", other.data_type()),
         };
-        return Ok(Some(format!("topic {topic_id} holds update {update}, and {}", last())));
+        return Some(format!("topic {topic_id} holds update {update}, and {}", last()));
     }
     let others = [
-        ("status", ValueRef::Text(status.as_bytes())),
-        ("updated_at", ValueRef::Integer(updated_at)),
+        ("status", found_status, ValueRef::Text(status.as_bytes())),
+        ("updated_at", found_updated_at, ValueRef::Integer(updated_at)),
     ];
-    for (column, expected) in others {
-        if found.get_ref(column)? != expected {
-            let why = format!("topic {topic_id} has another {column} than its update {progress}");
-            return Ok(Some(why));
-        }
-    }
-    Ok(None)
+    let (column, ..) = others.into_iter().find(|(_, found, expected)| found != expected)?;
+    Some(format!("topic {topic_id} has another {column} than its update {progress}"))
 }
 
 fn is_missing(row: &Row<'_>) -> String {

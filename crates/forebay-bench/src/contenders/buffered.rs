@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use forebay::rusqlite::{Connection, OpenFlags};
 use forebay::{Config, Durability, Producer, WriteBuffer};
+use forebay_postgres::PostgresSink;
 use forebay_trial::{
-    Contender, Mode, Report, Request, Result, Settings, Synchronous, TaskContender, TaskWorker,
-    Worker, Workers, Written,
+    Contender, Mode, Report, Request, Result, Server, Settings, Synchronous, TaskContender,
+    TaskWorker, Worker, Workers, Written,
 };
 use serde::Deserialize;
 use serde_json::json;
 
 use super::connection::versions;
+use super::postgres;
 use super::watch::Watch;
 use crate::rows::Source;
 
@@ -36,6 +38,15 @@ struct Options {
     spool: bool,
     /// Whether it is told how old rows get, and what is left in the end is not written.
     watch: bool,
+}
+
+impl Options {
+    fn of(request: &Request) -> Result<Self> {
+        match &request.options {
+            serde_json::Value::Null => Ok(Self::default()),
+            options => Ok(serde_json::from_value(options.clone())?),
+        }
+    }
 }
 
 /// The settings with those in their place that are equal for all contenders of a run.
@@ -79,6 +90,7 @@ fn spooled(config: Config, request: &Request) -> Config {
 /// A buffer, and what its workers write.
 pub(super) struct Buffered<S: 'static> {
     buffer: WriteBuffer,
+    versions: BTreeMap<String, String>,
     watch: Mutex<Option<Watch>>,
     producer: Producer,
     mode: Mode,
@@ -87,14 +99,29 @@ pub(super) struct Buffered<S: 'static> {
 
 impl<S: Source> Buffered<S> {
     pub(super) fn open(request: &Request, source: &'static S) -> Result<Self> {
-        let options: Options = match &request.options {
-            serde_json::Value::Null => Options::default(),
-            options => serde_json::from_value(options.clone())?,
-        };
-        let config = shared(options.config, &request.workers);
+        let options = Options::of(request)?;
+        let config = shared(options.config.clone(), &request.workers);
         let config = equalized(config, &request.settings, page_bytes(request)?);
         let config = if options.spool { spooled(config, request) } else { config };
         let buffer = WriteBuffer::builder(&request.database).config(config).open()?;
+        Self::with(buffer, versions(), request, &options, source)
+    }
+
+    /// On a server.
+    pub(super) fn connect(request: &Request, server: &Server, source: &'static S) -> Result<Self> {
+        let options = Options::of(request)?;
+        let sink = PostgresSink::connect(&server.url)?;
+        let buffer = WriteBuffer::with_sink(sink, options.config.clone())?;
+        Self::with(buffer, postgres::versions(server), request, &options, source)
+    }
+
+    fn with(
+        buffer: WriteBuffer,
+        versions: BTreeMap<String, String>,
+        request: &Request,
+        options: &Options,
+        source: &'static S,
+    ) -> Result<Self> {
         let table = buffer.table(&request.target.table);
         let key = &request.target.key;
         let write = if key.is_empty() {
@@ -110,7 +137,8 @@ impl<S: Source> Buffered<S> {
             true => Some(Watch::begin(request, move || watched.stats())?),
             false => None,
         };
-        Ok(Self { buffer, watch: Mutex::new(watch), producer, mode: request.mode, source })
+        let (watch, mode) = (Mutex::new(watch), request.mode);
+        Ok(Self { buffer, versions, watch, producer, mode, source })
     }
 
     fn written(&self) -> u64 {
@@ -176,7 +204,7 @@ impl<S: Source> Contender for Buffered<S> {
     type Worker<'a> = BufferedWorker<S>;
 
     fn versions(&self) -> BTreeMap<String, String> {
-        versions()
+        self.versions.clone()
     }
 
     fn worker(&self, index: u32) -> Result<BufferedWorker<S>> {
@@ -207,7 +235,7 @@ impl<S: Source> TaskContender for Buffered<S> {
     type Worker = BufferedWorker<S>;
 
     fn versions(&self) -> BTreeMap<String, String> {
-        versions()
+        self.versions.clone()
     }
 
     async fn worker(&self, index: u32) -> Result<BufferedWorker<S>> {

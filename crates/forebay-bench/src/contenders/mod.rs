@@ -7,6 +7,7 @@ mod direct;
 mod limit;
 mod mutex;
 mod on_tasks;
+mod postgres;
 mod readers;
 pub(crate) mod watch;
 
@@ -30,6 +31,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(request: &Request, start: Start) -> Result<Outcome> {
+    if let Some(server) = &request.server {
+        return postgres::run(request, start, server);
+    }
     match &request.rows {
         Rows::Topics { .. } => run_with(request, start, kept(request.topics()?)),
         Rows::Sample { .. } => run_with(request, start, kept(Sample::read(request)?)),
@@ -106,6 +110,7 @@ mod tests {
             contender: String::new(),
             options: serde_json::Value::Null,
             database,
+            server: None,
             settings: Settings {
                 journal_mode: "wal".to_owned(),
                 synchronous: Synchronous::Normal,

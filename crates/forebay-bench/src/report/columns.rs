@@ -68,16 +68,16 @@ pub(super) fn columns(results: &Results, detail: Detail) -> Vec<Column> {
     if detail == Detail::Full {
         columns.retain(|column| !matches!(column.figure, Quartiles(_)));
     }
-    let has_ratio = |of: fn(&Figures) -> Option<&crate::spread::Spread>| {
+    let has_figure = |of: fn(&Figures) -> Option<&crate::spread::Spread>| {
         results
             .entries
             .iter()
             .filter_map(|entry| entry.figures.as_ref())
             .any(|figures| of(figures).is_some())
     };
-    // Without the one that is compared with nobody has a ratio.
+    // Without the one that is compared with nobody has a ratio; of a server's contenders nobody knows the bytes.
     columns.retain(|column| match (column.head[1], &column.figure) {
-        ("direct" | "limit", Spread(of)) => has_ratio(*of),
+        ("direct" | "limit" | "row", Spread(of)) => has_figure(*of),
         _ => true,
     });
     columns

@@ -1,9 +1,9 @@
 //! What was done, in words.
 
-use forebay_trial::{Mode, WorkerKind};
+use forebay_trial::{Mode, Settings, WorkerKind};
 
 use super::units;
-use crate::results::{Disk, Host, Results};
+use crate::results::{Disk, Host, Results, ServerFacts};
 use crate::spread::Spread;
 
 /// What was done, in a few lines.
@@ -50,26 +50,40 @@ fn rounds(results: &Results) -> String {
 
 /// The disk, and what is equal for all.
 fn settings(results: &Results) -> String {
-    let settings = &results.settings;
-    let flush = results
-        .disk
-        .flush_seconds
-        .as_ref()
-        .map_or_else(String::new, |flush| format!(", {} a flush", units::time(flush.median)));
-    let besides = if results.entries.iter().any(|entry| entry.contender == "rollback") {
-        " (not rollback)"
+    let parts = [
+        disk(&results.disk),
+        results.server.as_ref().map(server),
+        results.settings.as_ref().map(|of| files(results, of)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+fn disk(disk: &Disk) -> Option<String> {
+    let flush = |flush: &Spread| format!(", {} a flush", units::time(flush.median));
+    let flush = disk.flush_seconds.as_ref().map_or_else(String::new, flush);
+    disk.is_known().then(|| format!("{}{flush}", disk.filesystem))
+}
+
+/// How a server is set.
+fn server(facts: &ServerFacts) -> String {
+    let settings =
+        ["synchronous_commit", "fsync", "full_page_writes", "shared_buffers", "max_wal_size"];
+    let told = settings.map(|name| format!("{name} {}", facts.setting(name)));
+    let ServerFacts { version, place, transport, .. } = facts;
+    format!("PostgreSQL {version}, {place}, {transport}; {}", told.join(", "))
+}
+
+/// How files are set.
+fn files(results: &Results, settings: &Settings) -> String {
+    let has = |is: &dyn Fn(&str) -> bool| results.entries.iter().any(|entry| is(&entry.contender));
+    let besides = if has(&|name| name == "rollback") { " (not rollback)" } else { "" };
+    let but = if has(&|name| name.ends_with("+default-checkpoint")) {
+        " (not those with +default-checkpoint)"
     } else {
         ""
     };
-    let but =
-        if results.entries.iter().any(|entry| entry.contender.ends_with("+default-checkpoint")) {
-            " (not those with +default-checkpoint)"
-        } else {
-            ""
-        };
     format!(
-        "{}{flush}; durability {}; all with {}{besides}, busy timeout {}, cache {}, checkpoint at {} pages{but}",
-        results.disk.filesystem,
+        "durability {}; all with {}{besides}, busy timeout {}, cache {}, checkpoint at {} pages{but}",
         settings.synchronous.name(),
         settings.journal_mode.to_uppercase(),
         units::time(settings.busy_timeout.as_secs_f64()),
@@ -104,8 +118,8 @@ pub fn machine(begun_at: &str, host: &Host, disk: &Disk) -> Vec<(&'static str, S
     let mut facts = vec![
         ("begun", begun_at.to_owned()),
         ("machine", format!("{}, {} cores{memory}, {}", host.processor, host.cores, host.system)),
-        ("filesystem", disk.filesystem.clone()),
     ];
+    facts.extend(disk.is_known().then(|| ("filesystem", disk.filesystem.clone())));
     facts.extend(disk.flush_seconds.as_ref().map(|of| ("a flush of 4 KiB", flush(of))));
     facts
 }
@@ -122,6 +136,7 @@ pub(super) fn circumstances(results: &Results) -> Vec<(&'static str, String)> {
     versions.sort();
     versions.dedup();
     let mut facts = machine(&results.begun_at, &results.host, &results.disk);
+    facts.extend(results.server.as_ref().map(|of| ("server", server(of))));
     facts.extend([
         ("forebay", results.forebay.clone()),
         ("libraries", versions.join(", ")),
@@ -134,7 +149,18 @@ pub(super) fn circumstances(results: &Results) -> Vec<(&'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::results;
+    use crate::report::tests::{results, results_of_server};
+
+    #[test]
+    fn a_heading_says_what_a_server_was_and_nothing_of_sqlite() {
+        let results = results_of_server();
+        let told = heading(&results)[1].clone();
+        assert_eq!(
+            told,
+            "ext4, 373 µs a flush; PostgreSQL 15.14, a throw-away server, unix socket; synchronous_commit on, fsync on, \
+             full_page_writes on, shared_buffers 128MB, max_wal_size 1GB"
+        );
+    }
 
     #[test]
     fn a_heading_says_who_wrote_what_and_how_long() {

@@ -61,21 +61,49 @@ pub(crate) mod tests {
     use forebay_trial::{Synchronous, WorkerKind};
 
     use super::*;
-    use crate::{Contender, Plan, Program, RowKind, Workload};
+    use crate::results::ServerFacts;
+    use crate::{Contender, Plan, Program, RowKind, Sink, Workload};
 
     pub(crate) fn results() -> Results {
         serde_json::from_str(include_str!("sample.json")).unwrap()
     }
 
+    /// Results of a run on a server.
+    pub(crate) fn results_of_server() -> Results {
+        let mut results = results();
+        let settings = [
+            ("fsync", "on"),
+            ("full_page_writes", "on"),
+            ("max_wal_size", "1GB"),
+            ("shared_buffers", "128MB"),
+            ("synchronous_commit", "on"),
+        ];
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        results.settings = None;
+        results.server = Some(ServerFacts {
+            version: "15.14".to_owned(),
+            place: "a throw-away server".to_owned(),
+            is_own: true,
+            transport: "unix socket".to_owned(),
+            settings: settings.map(owned).into(),
+        });
+        for figures in results.entries.iter_mut().filter_map(|entry| entry.figures.as_mut()) {
+            figures.written_bytes_per_row = None;
+        }
+        results
+    }
+
     /// A plan of which those could be the results.
     pub(crate) fn plan() -> Plan {
         let own = Program { command: "forebay".into(), arguments: Vec::new() };
-        let mut contenders = Contender::usual(&own, RowKind::Thin.size());
+        let mut contenders = Contender::usual(Sink::Sqlite, &own, RowKind::Thin.size());
         let results = results();
         contenders.retain(|contender| results.entry(Mode::Push, contender.name()).is_some());
         let rivals = ["other", "broken"].map(|name| Contender::rival(name, own.clone()).unwrap());
         contenders.extend(rivals);
         Plan {
+            sink: Sink::Sqlite,
+            url: None,
             workload: Workload::Hot,
             row: RowKind::Thin,
             modes: vec![Mode::Push, Mode::Await],

@@ -39,6 +39,13 @@ pub(super) fn notes(results: &Results) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if results.server.is_some() {
+        notes.extend(once_in_a_statement(results));
+        notes.push(
+            "CPU s and memory are those of the contender's process, without the server's."
+                .to_owned(),
+        );
+    }
     let is_rare = |figures: &Figures| (1..SAMPLES_FOR_P999).contains(&figures.latency.samples);
     if results.entries.iter().filter_map(figures).any(is_rare) {
         notes.push(format!("p99.9 is told from {} calls on.", grouped(SAMPLES_FOR_P999 as f64)));
@@ -153,6 +160,17 @@ fn idle(results: &Results) -> Vec<String> {
         })
     };
     results.entries.iter().filter_map(idle).collect()
+}
+
+/// What a statement of many rows leaves out on a server.
+fn once_in_a_statement(results: &Results) -> Option<String> {
+    let has_many = |entry: &Entry| is_limit(entry) || entry.contender.starts_with("forebay");
+    let is_told = results.workload.keys.is_some() && results.entries.iter().any(has_many);
+    is_told.then(|| {
+        "PostgreSQL takes a key once in a statement: of the rows with one key limit and forebay write the newest alone, with which \
+         the others count as committed."
+            .to_owned()
+    })
 }
 
 /// The part of an entry's rows that newer ones of their keys superseded before they were written, in its last trial.

@@ -17,10 +17,10 @@ use crate::results::{Entry, Results};
 /// How figures come about, whatever was written.
 const METHOD: [&str; 5] = [
     "In each round every contender has one trial in each mode, in an order that is shuffled anew for each round. A \
-     trial has a fresh database and a process of its own.",
+     trial has a fresh table and a process of its own.",
     "rows/s counts commits, not calls: rows committed between the end of the warm-up and the end of the time. What was \
      handed over by then and is committed later does not count for it.",
-    "After each trial the database is read: it must hold what was acknowledged, neither less nor more. Else the \
+    "After each trial the table is read: it must hold what was acknowledged, neither less nor more. Else the \
      contender is void and has no figures.",
     "A ratio is made within each round, of trials that ran shortly after each other; what is told is the median of the \
      rounds, with their quartiles.",

@@ -41,6 +41,7 @@ use crate::host;
 use crate::plan::{self, Plan};
 use crate::program::Stop;
 use crate::results::{Disk, Host};
+use crate::sink::Sink;
 use crate::workload::{RowKind, Workload};
 
 /// The name of the format.
@@ -188,6 +189,8 @@ impl Tuner<'_> {
     fn trial(&self, rate: Option<f64>, time: Duration) -> Plan {
         let plan = self.plan;
         Plan {
+            sink: Sink::Sqlite,
+            url: None,
             workload: Workload::Table(Arc::clone(self.table)),
             row: RowKind::Thin,
             modes: vec![plan.mode],

@@ -175,7 +175,8 @@ fn one(
     let folder = tuner.table.folder();
     has_room(free(folder), folder)?;
     let trial = tuner.trial(rate, time);
-    trial::measure(&trial, &contender, mode, tuner.own, &database, tuner.stop)
+    let request = trial.request(&contender, mode, database);
+    trial::measure(&trial, &contender, &request, tuner.own, tuner.stop)
 }
 
 /// What a trial takes beside its time, seen by one: the database is made, a program started, and what its buffer holds

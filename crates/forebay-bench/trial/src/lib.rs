@@ -47,6 +47,7 @@ mod quote;
 mod request;
 mod rows;
 mod serve;
+mod server;
 mod tally;
 #[cfg(feature = "tasks")]
 mod tasks;
@@ -65,6 +66,7 @@ pub use request::{
 };
 pub use rows::{Cursor, Row, Topics, stride};
 pub use serve::{Start, serve};
+pub use server::Server;
 pub use tally::Tally;
 #[cfg(feature = "tasks")]
 pub use tasks::{TaskContender, TaskWorker, run_tasks};

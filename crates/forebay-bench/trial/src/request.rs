@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, Topics, listed, quoted};
+use crate::{Result, Server, Topics, listed, quoted};
 
 /// The version of the protocol.
 pub const PROTOCOL: u32 = 1;
@@ -23,6 +23,10 @@ pub struct Request {
     pub options: serde_json::Value,
     /// The database file.
     pub database: PathBuf,
+    /// The PostgreSQL server that rows go to instead of a file, of whose own the settings are then. Only contenders that come
+    /// with forebay are asked for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
     /// What every connection that writes must be set to.
     pub settings: Settings,
     /// Where the rows go, and how.
@@ -138,10 +142,24 @@ impl Target {
 
     /// The statement for this many rows, with their parameters one row after the other.
     pub fn statement(&self, rows: usize) -> String {
-        let row = format!("({})", vec!["?"; self.columns.len()].join(","));
+        self.statement_with(rows, |_| "?".to_owned())
+    }
+
+    /// The same with numbered parameters, as PostgreSQL takes them: `$1`, `$2`, and so on.
+    pub fn numbered_statement(&self, rows: usize) -> String {
+        self.statement_with(rows, |number| format!("${number}"))
+    }
+
+    fn statement_with(&self, rows: usize, parameter: impl Fn(usize) -> String) -> String {
+        let width = self.columns.len();
+        let row = |row: usize| {
+            let parameters = (row * width + 1..=row * width + width).map(&parameter);
+            format!("({})", parameters.collect::<Vec<_>>().join(","))
+        };
+        let values = (0..rows).map(row).collect::<Vec<_>>().join(",");
         let table = quoted(&self.table);
         let columns = listed(&self.columns);
-        let insert = format!("INSERT INTO {table}({columns}) VALUES {}", vec![row; rows].join(","));
+        let insert = format!("INSERT INTO {table}({columns}) VALUES {values}");
         if self.key.is_empty() {
             return insert;
         }
@@ -305,6 +323,7 @@ pub(crate) mod tests {
             contender: "contender".to_owned(),
             options: serde_json::Value::Null,
             database: PathBuf::new(),
+            server: None,
             settings: Settings {
                 journal_mode: "wal".to_owned(),
                 synchronous: Synchronous::Normal,
@@ -331,5 +350,9 @@ pub(crate) mod tests {
              \"a\"\"b\"=excluded.\"a\"\"b\""
         );
         assert_eq!(Target::new("t", &["id"], &[]).sql, "INSERT INTO \"t\"(\"id\") VALUES (?)");
+        assert_eq!(
+            Target::new("t", &["id", "a"], &[]).numbered_statement(2),
+            "INSERT INTO \"t\"(\"id\",\"a\") VALUES ($1,$2),($3,$4)"
+        );
     }
 }

@@ -83,6 +83,7 @@ fn request(folder: &Path, keys: Option<u64>) -> Request {
         contender: "contender".to_owned(),
         options: serde_json::Value::Null,
         database,
+        server: None,
         settings: Settings {
             journal_mode: "wal".to_owned(),
             synchronous: Synchronous::Normal,

@@ -15,6 +15,17 @@ use crate::args::Durability;
     after_long_help = HELP
 )]
 pub struct Bench {
+    /// Which kind of database is written
+    ///
+    /// postgres: a throw-away server is made of the programs that are installed, as another user where this one is root, and
+    /// removed with all that it has, unless --url names a server that runs.
+    #[arg(long, value_name = "KIND", default_value = "sqlite")]
+    pub sink: Sink,
+
+    /// A database on a PostgreSQL server of this machine: all happens in a schema of the run's own there, which is removed
+    #[arg(long, value_name = "postgres://…")]
+    pub url: Option<String>,
+
     /// What is written: hot, wide, append or mixed
     ///
     /// hot: 400 topics, updated over and over. wide: updates all over a table of a million rows. append: rows are
@@ -58,9 +69,9 @@ pub struct Bench {
     #[arg(long)]
     pub fat: bool,
 
-    /// What a commit survives
-    #[arg(long, value_name = "LEVEL", default_value = "normal")]
-    pub durability: Durability,
+    /// What a commit survives [default: normal; of a server, what it is set to]
+    #[arg(long, value_name = "LEVEL")]
+    pub durability: Option<Durability>,
 
     /// Rows in each second that all workers together mean to write [default: as many as they can]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -70,7 +81,8 @@ pub struct Bench {
     ///
     /// rollback, direct, retry, mutex, channel, limit@ROWS, forebay@ROWS or forebay. limit also with +default-checkpoint: the
     /// log is copied back at 1,000 pages, as SQLite does by default. forebay also with +coalesce and +unordered, as its producers,
-    /// and with +spool: rows are in files beside the database until they are committed, and survive the process.
+    /// and with +spool: rows are in files beside the database until they are committed, and survive the process. With --sink
+    /// postgres: direct, pipelined, limit@ROWS, forebay@ROWS or forebay, the last two also with +coalesce.
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub contender: Vec<String>,
 
@@ -133,6 +145,24 @@ pub struct Bench {
     pub seed: u64,
 }
 
+/// Which kind of database is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Sink {
+    /// A SQLite file
+    Sqlite,
+    /// A table on a PostgreSQL server
+    Postgres,
+}
+
+impl From<Sink> for forebay_bench::Sink {
+    fn from(sink: Sink) -> Self {
+        match sink {
+            Sink::Sqlite => Self::Sqlite,
+            Sink::Postgres => Self::Postgres,
+        }
+    }
+}
+
 /// Whether workers wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
@@ -193,6 +223,10 @@ Examples:
     forebay bench --contender direct,limit@400,forebay@400 --workers 16 \\
         --mode await --csv - > bench.csv
 
+  On PostgreSQL: on a server of its own, and on one that runs:
+    forebay bench --sink postgres --dir /mnt/data
+    forebay bench --sink postgres --url postgres://me@localhost/test
+
   In a pipeline: batches must be worth it, and not far from what one thread
   reaches that has nobody to take rows from:
     forebay bench --contender direct,limit@400,forebay@400 \\
@@ -209,7 +243,8 @@ Columns:
   p50 .. max    how long calls took, of all rounds: in push until a row is
                 handed over, in await until it is committed; there is no max
                 where not every call was timed, which a note says
-  CPU s/M rows  CPU time of the contender's processes for a million rows
+  CPU s/M rows  CPU time of the contender's processes for a million rows,
+                without that of a server
   memory        the most that they had
   bytes/row     what they gave to write calls
   void          a contender whose database did not hold afterwards what had

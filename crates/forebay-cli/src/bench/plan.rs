@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use forebay::Config;
 use forebay_bench::tune::{TableChoice, Writing};
-use forebay_bench::{Contender, Mode, Plan, Program, RowKind, RowSize, Stop, WorkerKind, Workload};
+use forebay_bench::{
+    Contender, Mode, Plan, Program, RowKind, RowSize, Stop, Synchronous, WorkerKind, Workload,
+};
 
-use super::args::Bench;
+use super::args::{Bench, Sink};
 use super::configured;
 use crate::failure::{Failure, Result};
 use crate::screen::Screen;
@@ -42,6 +44,7 @@ pub(super) struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// Of these arguments.
     pub(super) fn of(args: &'a Bench, own: &'a Program) -> Result<Self> {
+        refuse_for_sink(args)?;
         let (rounds, seconds) = if args.quick { QUICK } else { USUAL };
         let seconds = args.seconds.unwrap_or(seconds);
         let time = Duration::try_from_secs_f64(seconds)
@@ -52,6 +55,8 @@ impl<'a> Draft<'a> {
         let config = file.as_ref().map(|file| file.config.clone());
         let modes = [Mode::Push, Mode::Await];
         let plan = Plan {
+            sink: args.sink.into(),
+            url: args.url.clone(),
             contenders: contenders(args, own, workload.row_size(row), config.as_ref())?,
             workload,
             row,
@@ -59,7 +64,7 @@ impl<'a> Draft<'a> {
             workers: args.workers,
             kind: args.processes.map_or_else(|| args.kind.into(), |_| WorkerKind::Processes),
             processes: args.processes,
-            synchronous: args.durability.into(),
+            synchronous: args.durability.map_or(Synchronous::Normal, Into::into),
             rate: args.rate,
             rounds: args.rounds.unwrap_or(rounds),
             time,
@@ -95,15 +100,52 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// Refuses what there is no such thing of with the sink that is asked for.
+fn refuse_for_sink(args: &Bench) -> Result<()> {
+    let wrong = |text: &str| Err(Failure::of_arguments(text.to_owned()));
+    if args.sink == Sink::Sqlite {
+        return match args.url {
+            Some(_) => wrong("--url names a PostgreSQL server: say --sink postgres with it"),
+            None => Ok(()),
+        };
+    }
+    let refused = [
+        (
+            args.durability.is_some(),
+            "--durability is of SQLite: a PostgreSQL server's synchronous_commit says what a commit survives, such as \
+             --url 'postgres://localhost/test?options=-c%20synchronous_commit%3Doff'",
+        ),
+        (args.db.is_some(), "--db names a SQLite database: with --sink postgres name a --workload"),
+        (
+            args.processes.is_some(),
+            "--processes is of SQLite: with --sink postgres all workers are in one process",
+        ),
+        (
+            !args.rival.is_empty(),
+            "--rival takes part with SQLite alone: its protocol knows no PostgreSQL server",
+        ),
+        (
+            args.config.is_some(),
+            "--config has settings for SQLite: with --sink postgres name forebay@ROWS",
+        ),
+        (
+            args.dir.is_some() && args.url.is_some(),
+            "--dir is where a throw-away server is made: the one that --url names has its files elsewhere",
+        ),
+    ];
+    refused.into_iter().find(|(is_given, _)| *is_given).map_or(Ok(()), |(_, text)| wrong(text))
+}
+
 fn contenders(
     args: &Bench,
     own: &Program,
     row: RowSize,
     config: Option<&Config>,
 ) -> Result<Vec<Contender>> {
-    let named = |name: &String| Contender::named(name, own, row);
+    let sink = args.sink.into();
+    let named = |name: &String| Contender::named(sink, name, own, row);
     let mut contenders = if args.contender.is_empty() {
-        Contender::usual(own, row)
+        Contender::usual(sink, own, row)
     } else {
         args.contender.iter().map(named).collect::<Result<_, _>>()?
     };
