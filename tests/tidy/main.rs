@@ -11,8 +11,9 @@ fn root() -> PathBuf {
 }
 
 /// Where what users run is.
-const SOURCES: [&str; 4] = [
+const SOURCES: [&str; 5] = [
     "crates/forebay/src",
+    "crates/forebay-postgres/src",
     "crates/forebay-cli/src",
     "crates/forebay-bench/src",
     "crates/forebay-bench/trial/src",
