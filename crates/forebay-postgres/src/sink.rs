@@ -213,7 +213,8 @@ impl Sink for PostgresSink {
         let ended = driver.run(async {
             let Some(open) = session.as_mut() else { return Ok(Applied::default()) };
             let mut work = Work { session: open, books, signals, options, over: None };
-            let is_execute = *batch.row(0).shape().target().operation() == Operation::Execute;
+            let is_execute =
+                matches!(batch.row(0).shape().target().operation(), Operation::Execute);
             let (ended, leave) = if is_execute {
                 match execute::execute(&mut work, batch).await {
                     Ok((applied, leave)) => (Ok(applied), leave),

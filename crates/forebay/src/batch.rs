@@ -220,6 +220,7 @@ impl<'a> Row<'a> {
 
     /// Whether the row makes an older one of its shape and with its key superfluous. With `newest_by` the database decides which
     /// of two is newest; only where both are integers its answer is known beforehand.
+    #[inline]
     pub fn supersedes<'o>(&self, older: impl FnOnce() -> Row<'o>) -> bool {
         let Some(position) = self.shape.newest() else { return true };
         match (self.values().nth(position), older().values().nth(position)) {

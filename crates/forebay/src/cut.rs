@@ -58,7 +58,7 @@ impl Treatment {
         let target = shape.target();
         Self {
             shape: Some(shape.id()),
-            alone: *target.operation() == Operation::Execute,
+            alone: matches!(target.operation(), Operation::Execute),
             coalesce: target.coalesce,
             sort: target.unordered,
         }

@@ -263,7 +263,7 @@ impl Worker {
         applied: Applied,
     ) -> Ledger {
         let batch = Batch::new(segment.bytes(), self.cutter.rows(), &self.shapes, cut.superseded);
-        if *batch.row(0).shape().target().operation() == Operation::Execute {
+        if matches!(batch.row(0).shape().target().operation(), Operation::Execute) {
             look_at_tables(self.sink.as_mut(), shared);
         }
         Ledger::of_batch(segment, &batch, self.cutter.rows(), cut.superseded, applied)

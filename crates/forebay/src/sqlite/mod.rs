@@ -151,7 +151,7 @@ impl Sink for SqliteSink {
 
     fn apply(&mut self, batch: &Batch<'_>) -> Result<Applied, SinkError> {
         self.connection()?;
-        let is_execute = *batch.row(0).shape().target().operation() == Operation::Execute;
+        let is_execute = matches!(batch.row(0).shape().target().operation(), Operation::Execute);
         let applied = if is_execute { self.execute(batch) } else { self.write(batch) };
         // Before anybody is told that these rows are there: are the files?
         let applied = applied.and_then(|applied| match &self.connection {
