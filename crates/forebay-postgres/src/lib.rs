@@ -1,4 +1,4 @@
-//! The PostgreSQL sink of [forebay](forebay): the same write buffer when one file and one machine are not enough.
+//! The PostgreSQL sink of [forebay]: the same write buffer when one file and one machine are not enough.
 //!
 //! One line changes; producers, receipts and promises stay:
 //!
