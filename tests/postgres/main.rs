@@ -5,3 +5,4 @@ mod bad_input;
 mod ground;
 mod keys;
 mod tls;
+mod types;

@@ -164,6 +164,13 @@ fn literals(
 
 /// Puts a value in binary form. False, with anything put, when it is not of the kind.
 fn put(bytes: &mut BytesMut, wire: Wire, value: ValueRef<'_>) -> bool {
+    let value = match value {
+        // JSON, say, has one kind of numbers.
+        ValueRef::Real(number) if wire.is_integer() && is_whole(number) => {
+            ValueRef::Integer(number as i64)
+        }
+        value => value,
+    };
     match (wire, value) {
         (Wire::Int8, ValueRef::Integer(number)) => bytes.put_i64(number),
         (Wire::Int4, ValueRef::Integer(number)) => match i32::try_from(number) {
@@ -192,6 +199,12 @@ fn put(bytes: &mut BytesMut, wire: Wire, value: ValueRef<'_>) -> bool {
         _ => return false,
     }
     true
+}
+
+/// Whether a number is an integer of 64 bits.
+fn is_whole(number: f64) -> bool {
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    number.fract() == 0.0 && (-LIMIT..LIMIT).contains(&number)
 }
 
 /// What is too large for the type is the server's to refuse.

@@ -38,6 +38,10 @@ impl Wire {
         }
     }
 
+    pub(crate) fn is_integer(self) -> bool {
+        matches!(self, Self::Int2 | Self::Int4 | Self::Int8)
+    }
+
     /// Whether each value of the type is sent in one way only.
     pub(crate) fn is_exact(self) -> bool {
         matches!(
