@@ -3,7 +3,7 @@
 use forebay::rusqlite::Rows;
 use forebay::{Error, ErrorKind, Receipt};
 
-use super::progress::Progress;
+use super::progress::{Progress, Step};
 use super::writing::{Misfit, Writing, is_about_the_row, overtaken, values};
 use crate::failure::{Failure, Result};
 use crate::sql::named;
@@ -49,7 +49,8 @@ impl Writing<'_> {
                 }
             }
             let rejected = self.progress.rejected + misfits.len() as u64;
-            let step = super::progress::Step { rejected, ..self.step(Some(&begun.last)) };
+            let step = self.progress.step(&self.to.name, Some(&begun.last));
+            let step = Step { rejected, ..step };
             group.add(&self.steps, &step)
         });
         if let Some(failure) = failure {
@@ -103,7 +104,7 @@ impl Writing<'_> {
             };
             let receipt = self.ends.buffer.group(|group| {
                 group.add(&self.rows, &self.cells(&values))?;
-                group.add(&self.steps, &self.step(Some(&committed)))
+                group.add(&self.steps, &self.progress.step(&self.to.name, Some(&committed)))
             });
             match receipt.and_then(Receipt::wait) {
                 Ok(()) => committed = place,
@@ -114,7 +115,7 @@ impl Writing<'_> {
             }
         }
         if committed != self.progress.last {
-            let receipt = self.steps.submit(&self.step(Some(&committed)));
+            let receipt = self.steps.submit(&self.progress.step(&self.to.name, Some(&committed)));
             receipt.and_then(Receipt::wait).map_err(Failure::from)?;
         }
         Ok(())

@@ -65,6 +65,8 @@ impl Plan {
 impl There {
     fn look(target: &Target, table: &Table, found: Found) -> Result<Self> {
         let to = Destination::of(table, found)?;
+        let rights: &[_] = if to.key.is_some() { &["INSERT", "UPDATE"] } else { &["INSERT"] };
+        target.check_rights(&to.name, rights)?;
         let progress = target.progress(&to.name)?;
         let is_empty = target.is_empty(&to.name)?;
         Ok(Self { to, progress, is_empty })
@@ -82,7 +84,7 @@ impl There {
                 .hint(format!("copy into an empty table: TRUNCATE {name}, or rename it")))
             };
         };
-        let can_repeat = table.key().is_some();
+        let can_repeat = self.to.key.is_some();
         if progress.source != source.identity {
             return Err(Failure::new(format!(
                 "the table {name} in PostgreSQL has rows of another database, {}",

@@ -11,7 +11,7 @@ use forebay_postgres::tokio_postgres::{self, Client, Row};
 use futures::TryStreamExt;
 use tokio::runtime::Runtime;
 
-use super::destination::Destination;
+use super::destination::{Destination, TargetColumn};
 use super::kind::Kind;
 use super::progress::{self, Progress};
 use super::value::{RowHash, Sum, Value};
@@ -23,14 +23,28 @@ use crate::sql::{named, quoted};
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The columns of a table that is found as a name without a schema is.
-const COLUMNS: &str = "SELECT a.attname::text, coalesce(b.typname, t.typname)::text FROM pg_attribute a \
+const COLUMNS: &str = "SELECT a.attname::text, coalesce(b.typname, t.typname)::text, a.attnotnull FROM pg_attribute a \
      JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype \
      WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum";
+
+/// Which of these rights on a table the user lacks, and who that is. A right on some columns counts as one.
+const LACKING: &str = "SELECT array(SELECT r FROM unnest($2::text[]) AS r WHERE NOT CASE r \
+     WHEN 'DELETE' THEN has_table_privilege(to_regclass($1), r) ELSE has_any_column_privilege(to_regclass($1), r) END), \
+     current_user::text";
+
+/// The rights that it takes to write a table.
+pub(super) fn rights(table: &str) -> &'static [&'static str] {
+    match table {
+        // Of what a killed process has left in the books the next one rids them.
+        "_forebay" => &["SELECT", "INSERT", "UPDATE", "DELETE"],
+        _ => &["SELECT", "INSERT", "UPDATE"],
+    }
+}
 
 /// A table that is there.
 pub(super) struct Found {
     pub(super) name: String,
-    pub(super) columns: Vec<(String, Kind)>,
+    pub(super) columns: Vec<TargetColumn>,
 }
 
 /// A connection for everything that is not writing rows.
@@ -110,7 +124,7 @@ impl Target {
             client.query_one(progress::IS_THERE, &[]).await
         })?;
         if is_there.get(0) {
-            return Ok(());
+            return self.check_rights(progress::TABLE, rights(progress::TABLE));
         }
         let what = format!("make the table {}", progress::TABLE);
         self.ask(&what, async |client| client.batch_execute(progress::CREATE).await)
@@ -121,12 +135,16 @@ impl Target {
         let row = self.ask("read how far the copy has come", async |client| {
             client.query_opt(progress::READ, &[&table]).await
         })?;
-        Ok(row.map(|row| Progress {
-            source: row.get(0),
-            last: row.get(1),
-            passed: row.get::<_, i64>(2).unsigned_abs(),
-            rejected: row.get::<_, i64>(3).unsigned_abs(),
-        }))
+        let progress = |row: Row| {
+            let count = |at| row.get::<_, i64>(at).unsigned_abs();
+            let refused = Sum::of(count(4), row.get(5)).ok_or_else(|| {
+                let books = progress::TABLE;
+                Failure::new(format!("{books} has no sum for {table}: somebody has changed it"))
+            })?;
+            let (source, last) = (row.get(0), row.get(1));
+            Ok(Progress { source, last, passed: count(2), rejected: count(3), refused })
+        };
+        row.map(progress).transpose()
     }
 
     /// The table of this name, or of the same in lower case, with its columns; nothing when there is none.
@@ -136,11 +154,30 @@ impl Target {
             let quoted = quoted(&name);
             let rows = self.ask(&what, async |client| client.query(COLUMNS, &[&quoted]).await)?;
             if !rows.is_empty() {
-                let kind = |row: &Row| (row.get(0), Kind::of(row.get(1)));
-                return Ok(Some(Found { name, columns: rows.iter().map(kind).collect() }));
+                let column = |row: &Row| {
+                    let (name, kind) = (row.get(0), Kind::of(row.get(1)));
+                    TargetColumn { name, kind, is_not_null: row.get(2) }
+                };
+                return Ok(Some(Found { name, columns: rows.iter().map(column).collect() }));
             }
         }
         Ok(None)
+    }
+
+    /// Fails unless the user has these rights on a table: without them the rows would wait for whoever grants them.
+    pub(super) fn check_rights(&self, table: &str, rights: &[&str]) -> Result<()> {
+        let name = quoted(table);
+        let row = self.ask(&format!("look at the table {table}"), async |client| {
+            client.query_one(LACKING, &[&name, &rights]).await
+        })?;
+        let (lacking, user): (Vec<String>, String) = (row.get(0), row.get(1));
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let (lacking, server) = (lacking.join(", "), &self.server.name);
+        let message = format!("{user} has no right to {lacking} in the table {table} in {server}");
+        let grant = format!("GRANT {lacking} ON {table} TO {user}");
+        Err(Failure::new(message).hint(format!("have the owner {grant}, or copy as the owner")))
     }
 
     /// Whether a table has no row.
@@ -163,7 +200,11 @@ impl Target {
 
     /// Notes that the copy to a table begins, and makes the table by this statement if there is one: both or none.
     pub(super) fn begin(&self, table: &str, source: &str, create: Option<&str>) -> Result<()> {
-        self.ask(&format!("make the table {table}"), async |client| {
+        let what = match create {
+            Some(_) => format!("make the table {table}"),
+            None => format!("note in {} that the copy of {table} begins", progress::TABLE),
+        };
+        self.ask(&what, async |client| {
             client.batch_execute("BEGIN").await?;
             if let Some(create) = create {
                 client.batch_execute(create).await?;
@@ -176,7 +217,7 @@ impl Target {
     /// What the columns that can be compared come to.
     pub(super) fn sum(&self, to: &Destination) -> Result<Sum> {
         let columns: Vec<_> = to.compared().into_iter().map(|at| &to.columns[at]).collect();
-        let names: Vec<_> = columns.iter().map(|(name, _)| name).collect();
+        let names: Vec<_> = columns.iter().map(|column| &column.name).collect();
         let sql = format!("SELECT {} FROM {}", named(&names), quoted(&to.name));
         self.ask(&format!("read the table {}", to.name), async |client| {
             let mut sum = Sum::default();
@@ -185,8 +226,8 @@ impl Target {
             let mut rows = std::pin::pin!(rows);
             while let Some(row) = rows.try_next().await? {
                 let mut hash = RowHash::default();
-                for (at, (_, kind)) in columns.iter().enumerate() {
-                    hash.add(&value(&row, at, *kind)?);
+                for (at, column) in columns.iter().enumerate() {
+                    hash.add(&value(&row, at, column.kind)?);
                 }
                 sum.add(&hash);
             }

@@ -84,6 +84,7 @@ fn a_summary_says_what_became_of_every_table() {
             "forebay copy app.db [url] --table topics --table log --table bad --rejects bad.ndjson",
         )
         .run("forebay copy app.db [url] --all-tables --verify none")
+        .run("forebay copy app.db [url] --table log")
         .run("forebay copy app.db [url] --table bad --json");
     assert_snapshot!("summaries", said.text);
 }
