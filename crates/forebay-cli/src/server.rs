@@ -102,8 +102,12 @@ impl Server {
         };
         let mut sink = options.connect(&self.url);
         if sink.is_err() && makes_books {
-            self.create_books()?;
+            let made = self.create_books();
             sink = options.connect(&self.url);
+            if sink.is_err() {
+                // Two that make them at once may fail, and have them.
+                made?;
+            }
         }
         Ok(WriteBuffer::with_sink(sink.map_err(failed)?, config)?)
     }

@@ -15,7 +15,7 @@ use super::plan::{Begin, Plan};
 use super::progress::Progress;
 use super::source::Source;
 use super::summary::{Done, counted};
-use super::target::Target;
+use super::target::{Start, Target};
 use super::verify;
 use super::writing::{Ends, Writing};
 use crate::failure::{Failure, Result};
@@ -151,7 +151,8 @@ impl Copying {
                 if let Some(why) = why {
                     self.screen.line(format_args!("{}: {why}", plan.table.name));
                 }
-                self.target.begin(&to.name, &fresh.source, None)?;
+                let start = if to.key.is_some() { Start::Any } else { Start::Empty };
+                self.target.begin(&to.name, &fresh.source, start)?;
                 Ok((to.clone(), fresh, false))
             }
             Begin::Make => {
@@ -159,7 +160,7 @@ impl Copying {
                 let kinds = kinds.map_err(|error| self.source.failed(error))?;
                 let to = Destination::new(&plan.table, &kinds);
                 let statement = create::statement(&plan.table, &to)?;
-                self.target.begin(&to.name, &fresh.source, Some(&statement))?;
+                self.target.begin(&to.name, &fresh.source, Start::Make(&statement))?;
                 self.screen.line(format_args!("created table {to}"));
                 if !plan.table.left_out.is_empty() {
                     let left_out = listed(plan.table.left_out.iter().map(String::as_str));

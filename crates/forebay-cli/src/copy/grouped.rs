@@ -79,10 +79,11 @@ impl Writing<'_> {
         let (table, source) = (&self.plan.table, self.ends.source);
         let is_at_begin =
             self.ends.target.progress(&self.to.name)?.is_some_and(|now| now.last == begun.last);
+        let count = self.progress.passed - begun.passed;
         if !is_at_begin {
+            self.unwritten += count;
             return Err(overtaken(&table.name));
         }
-        let count = self.progress.passed - begun.passed;
         let columns: Vec<_> = table.columns.iter().map(|column| &column.name).collect();
         let after = Some(begun.last.as_str()).filter(|place| !place.is_empty());
         let sql =

@@ -44,6 +44,7 @@ use crate::load::waiting::Waiting;
 use crate::screen::Screen;
 use crate::server::{self, Server};
 use crate::signals::{self, Signalled};
+use crate::sql::quoted;
 use crate::words::grouped;
 use args::Copy;
 
@@ -134,6 +135,9 @@ fn ready(args: &Copy, screen: &Screen, stop: &Stop) -> Result<(Copying, String)>
         wanted.retain(|table| named.insert(&table.name));
     }
     let name = args.from.display().to_string();
+    if wanted.is_empty() {
+        screen.line(format_args!("{name} has no table: there is nothing to copy"));
+    }
     let rejects = Rejects::new(screen.clone(), "row", &name, args.rejects.as_deref())?;
     let target = Target::connect(&server, stop)?;
     target.prepare()?;
@@ -206,8 +210,9 @@ impl Running {
             let right = right_wanted(&health);
             if let Some(table) = right.filter(|_| !lacks_right) {
                 self.screen.line(format_args!(
-                    "waiting for the right to write to {table}: GRANT {} ON {table}, and it goes on; Ctrl-C ends it",
-                    target::rights(table).join(", ")
+                    "waiting for the right to write to {table}: GRANT {} ON {}, and it goes on; Ctrl-C ends it",
+                    target::rights(table).join(", "),
+                    quoted(table)
                 ));
             }
             lacks_right = right.is_some();

@@ -88,7 +88,8 @@ impl fmt::Display for Summary {
         }
         let width = width.max(11);
         write!(f, "  {:<width$}  {:.2} s", "time", self.seconds)?;
-        if self.rows > 0 {
+        let was_copied = |done: &Done| done.passed > done.rejected - done.rejected_before;
+        if self.tables.iter().any(was_copied) {
             write!(f, "  {} rows/s", grouped(self.rows_per_second as u64))?;
         }
         writeln!(f)

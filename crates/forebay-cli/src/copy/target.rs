@@ -15,6 +15,7 @@ use super::destination::{Destination, TargetColumn};
 use super::kind::Kind;
 use super::progress::{self, Progress};
 use super::value::{RowHash, Sum, Value};
+use super::writing::overtaken;
 use crate::failure::{Failure, Result};
 use crate::server::{self, Server};
 use crate::sql::{named, quoted};
@@ -45,6 +46,17 @@ pub(super) fn rights(table: &str) -> &'static [&'static str] {
 pub(super) struct Found {
     pub(super) name: String,
     pub(super) columns: Vec<TargetColumn>,
+}
+
+/// How the copy to a table begins.
+#[derive(Clone, Copy)]
+pub(super) enum Start<'s> {
+    /// This statement makes it.
+    Make(&'s str),
+    /// It must have no row, because those that are written twice are there twice.
+    Empty,
+    /// What rows it has are written over.
+    Any,
 }
 
 /// A connection for everything that is not writing rows.
@@ -127,7 +139,13 @@ impl Target {
             return self.check_rights(progress::TABLE, rights(progress::TABLE));
         }
         let what = format!("make the table {}", progress::TABLE);
-        self.ask(&what, async |client| client.batch_execute(progress::CREATE).await)
+        self.ask(&what, async |client| match client.batch_execute(progress::CREATE).await {
+            // The type of its rows is there first.
+            Err(error) if was_made(&error) || error.code() == Some(&SqlState::DUPLICATE_OBJECT) => {
+                Ok(())
+            }
+            made => made,
+        })
     }
 
     /// How far the copy to a table has come, if one was begun.
@@ -176,15 +194,14 @@ impl Target {
         }
         let (lacking, server) = (lacking.join(", "), &self.server.name);
         let message = format!("{user} has no right to {lacking} in the table {table} in {server}");
-        let grant = format!("GRANT {lacking} ON {table} TO {user}");
+        let grant = format!("GRANT {lacking} ON {name} TO {}", quoted(&user));
         Err(Failure::new(message).hint(format!("have the owner {grant}, or copy as the owner")))
     }
 
     /// Whether a table has no row.
     pub(super) fn is_empty(&self, table: &str) -> Result<bool> {
-        let sql = format!("SELECT NOT EXISTS (SELECT 1 FROM {})", quoted(table));
         self.ask(&format!("read the table {table}"), async |client| {
-            client.query_one(&sql, &[]).await
+            client.query_one(&is_empty(table), &[]).await
         })
         .map(|row| row.get(0))
     }
@@ -198,20 +215,30 @@ impl Target {
         Ok(row.get::<_, i64>(0).unsigned_abs())
     }
 
-    /// Notes that the copy to a table begins, and makes the table by this statement if there is one: both or none.
-    pub(super) fn begin(&self, table: &str, source: &str, create: Option<&str>) -> Result<()> {
-        let what = match create {
-            Some(_) => format!("make the table {table}"),
-            None => format!("note in {} that the copy of {table} begins", progress::TABLE),
+    /// Notes that the copy to a table begins, and makes the table if it is to be: both or none.
+    pub(super) fn begin(&self, table: &str, source: &str, start: Start<'_>) -> Result<()> {
+        let what = match start {
+            Start::Make(_) => format!("make the table {table}"),
+            _ => format!("note in {} that the copy of {table} begins", progress::TABLE),
         };
-        self.ask(&what, async |client| {
+        let begun = self.ask(&what, async |client| {
             client.batch_execute("BEGIN").await?;
-            if let Some(create) = create {
-                client.batch_execute(create).await?;
+            if let Start::Make(create) = start
+                && let Err(error) = client.batch_execute(create).await
+            {
+                return if was_made(&error) { Ok(false) } else { Err(error) };
             }
             client.execute(progress::BEGIN, &[&table, &source]).await?;
-            client.batch_execute("COMMIT").await
-        })
+            // Whoever else copies to it moves the progress on with each group, which waits now, or is there to be seen.
+            if matches!(start, Start::Empty)
+                && !client.query_one(&is_empty(table), &[]).await?.get::<_, bool>(0)
+            {
+                client.batch_execute("ROLLBACK").await?;
+                return Ok(false);
+            }
+            client.batch_execute("COMMIT").await.map(|()| true)
+        })?;
+        if begun { Ok(()) } else { Err(overtaken(table)) }
     }
 
     /// What the columns that can be compared come to.
@@ -234,6 +261,15 @@ impl Target {
             Ok(sum)
         })
     }
+}
+
+fn is_empty(table: &str) -> String {
+    format!("SELECT NOT EXISTS (SELECT 1 FROM {})", quoted(table))
+}
+
+/// Whether a table could not be made because somebody else has, in this moment even.
+fn was_made(error: &tokio_postgres::Error) -> bool {
+    matches!(error.code(), Some(&SqlState::DUPLICATE_TABLE | &SqlState::UNIQUE_VIOLATION))
 }
 
 fn value<'r>(row: &'r Row, at: usize, kind: Kind) -> Result<Value<'r>, tokio_postgres::Error> {

@@ -112,7 +112,7 @@ impl Compared {
         let again = if has_key && target_rows <= expected_rows {
             "--from-start writes all rows again".to_owned()
         } else {
-            format!("begin again: TRUNCATE {table} in PostgreSQL")
+            format!("begin again: TRUNCATE {} in PostgreSQL", quoted(table))
         };
         Some(Failure::new(format!("the table {table} in PostgreSQL has {what}")).hint(format!(
             "did somebody write to it, or change or delete rows in SQLite that were copied before? {again}"

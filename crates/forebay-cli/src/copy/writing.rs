@@ -317,6 +317,6 @@ pub(super) fn is_about_the_row(kind: ErrorKind) -> bool {
 
 /// What is said when another copy of the same table is under way.
 pub(super) fn overtaken(table: &str) -> Failure {
-    Failure::new(format!("another copy has written rows of {table} in this moment"))
+    Failure::new(format!("another copy writes to the table {table} at this moment"))
         .hint("end it, or let it end; then the same command goes on from where it has come to")
 }

@@ -146,10 +146,32 @@ fn a_group_of_a_killed_copy_that_arrives_late_is_not_there_twice() {
     let ran = second.finish();
     // Whichever of them was first: the rows are there once, in the end.
     if ran.code != Some(0) {
-        assert!(ran.errors.contains("another copy has written rows of t"), "{ran:?}");
+        assert!(
+            ran.errors.contains("another copy writes to the table t at this moment"),
+            "{ran:?}"
+        );
         of.equal("--table t", 0);
     }
     assert_eq!(of.count("t"), ROWS);
+}
+
+#[test]
+fn a_copy_that_begins_while_another_writes_its_first_rows_writes_none() {
+    let of = Move::with(
+        "CREATE TABLE t(id INTEGER); INSERT INTO t VALUES (1), (2); CREATE TABLE u(id INTEGER)",
+        "CREATE TABLE t(id BIGINT)",
+    );
+    of.equal("--table u", 0);
+    let mut other = of.to.connect();
+    other.batch_execute("BEGIN; LOCK TABLE _forebay_copy IN EXCLUSIVE MODE").unwrap();
+    let mut running = of.folder.start(&of.line("--table t"));
+    while of.count("pg_locks WHERE relation = '_forebay_copy'::regclass AND NOT granted") == 0 {
+        running.still_runs();
+    }
+    other.batch_execute("INSERT INTO t VALUES (1); COMMIT").unwrap();
+    let ran = running.finish().exits(3);
+    assert!(ran.errors.contains("another copy writes to the table t at this moment"), "{ran:?}");
+    assert_eq!(of.count("t"), 1);
 }
 
 #[test]
@@ -327,7 +349,8 @@ fn a_table_that_has_shrunk_is_never_said_to_have_more_than_it_has() {
         let ran = of.copy("--table t").exits(3);
         // To write all again would not take the row away.
         assert!(
-            ran.errors.contains("TRUNCATE t in PostgreSQL") && !ran.errors.contains("--from-start"),
+            ran.errors.contains("TRUNCATE \"t\" in PostgreSQL")
+                && !ran.errors.contains("--from-start"),
             "{ran:?}"
         );
         of.to.run("TRUNCATE t");

@@ -34,7 +34,7 @@ fn a_right_that_is_lacking_is_told_before_anything_is_written() {
         let ran = of.folder.run(&line).exits(3);
         for told in [
             format!("error: {name} has no right to {lacking} in the table {table} in "),
-            format!("GRANT {lacking} ON {table} TO {name}"),
+            format!("GRANT {lacking} ON \"{table}\" TO \"{name}\""),
         ] {
             assert!(ran.errors.contains(&told), "{told} is not in {ran:?}");
         }
@@ -59,7 +59,7 @@ fn a_right_that_goes_while_rows_are_written_is_waited_for_and_named() {
     drop(holder);
     running.wait_for("permission denied for table _forebay");
     running.wait_for(
-        "waiting for the right to write to _forebay: GRANT SELECT, INSERT, UPDATE, DELETE ON _forebay, and it goes on",
+        "waiting for the right to write to _forebay: GRANT SELECT, INSERT, UPDATE, DELETE ON \"_forebay\", and it goes on",
     );
     of.to.run(&format!("GRANT UPDATE ON _forebay TO {name}"));
     let summary = running.finish().exits(0).summary();
