@@ -34,7 +34,7 @@ const TYPES: &str = "SELECT a.attname::text, t.typcategory::text, t.typname::tex
 pub(crate) struct Server {
     /// With the password, for whoever connects.
     pub(crate) url: String,
-    /// For people: without password and parameters.
+    /// For people: `app on db.example:5432`, as the sink calls it, too.
     pub(crate) name: String,
 }
 
@@ -55,7 +55,7 @@ impl Server {
         let login = Login::of(&config);
         let found = config.get_password().is_none().then(|| login.password()).flatten();
         Self {
-            name: login.name(),
+            name: name(&config),
             url: found.map_or(url.clone(), |found| with_password(&url, &found)),
         }
     }
@@ -102,8 +102,12 @@ impl Server {
         };
         let mut sink = options.connect(&self.url);
         if sink.is_err() && makes_books {
-            self.create_books()?;
+            let made = self.create_books();
             sink = options.connect(&self.url);
+            if sink.is_err() {
+                // Two that make them at once may fail, and have them.
+                made?;
+            }
         }
         Ok(WriteBuffer::with_sink(sink.map_err(failed)?, config)?)
     }
@@ -140,6 +144,26 @@ fn with_password(url: &str, password: &str) -> String {
     url
 }
 
+/// What the sink of this connection is called.
+fn name(config: &tokio_postgres::Config) -> String {
+    let ports = config.get_ports();
+    let at = |(index, place): (usize, String)| {
+        let port = ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+        format!("{place}:{port}")
+    };
+    let hosts = config.get_hosts().iter().map(|host| match host {
+        Host::Tcp(host) => host.clone(),
+        Host::Unix(folder) => folder.display().to_string(),
+    });
+    let mut places: Vec<_> = hosts.enumerate().map(at).collect();
+    if places.is_empty() {
+        let addresses = config.get_hostaddrs().iter().map(ToString::to_string);
+        places = addresses.enumerate().map(at).collect();
+    }
+    let database = config.get_dbname().or(config.get_user()).unwrap_or("the default database");
+    format!("{database} on {}", places.join(","))
+}
+
 /// What a password is looked up by.
 struct Login {
     host: String,
@@ -161,13 +185,6 @@ impl Login {
         let database = config.get_dbname().map(ToOwned::to_owned);
         let database = database.or_else(|| user.clone()).unwrap_or_default();
         Self { host, port, database, user }
-    }
-
-    fn name(&self) -> String {
-        let Self { host, port, database, user } = self;
-        let user = user.as_deref().map_or_else(String::new, |user| format!("{user}@"));
-        let port = if port == "5432" { String::new() } else { format!(":{port}") };
-        format!("postgres://{user}{host}{port}/{database}")
     }
 
     /// The password that is in a file.
@@ -229,13 +246,14 @@ mod tests {
         for (url, name) in [
             (
                 "postgres://me:secret@db.example/app?sslmode=verify-full&sslrootcert=/x",
-                "postgres://me@db.example/app",
+                "app on db.example:5432",
             ),
-            ("postgresql://db.example:6432/app?password=secret", "postgres://db.example:6432/app"),
-            ("postgres://me@%2Frun%2Fpg/app", "postgres://me@/run/pg/app"),
-            ("postgres://me@db.example", "postgres://me@db.example/me"),
+            ("postgresql://db.example:6432/app?password=secret", "app on db.example:6432"),
+            ("postgres://me@%2Frun%2Fpg/app", "app on /run/pg:5432"),
+            ("postgres://me@one,two:6432/app", "app on one:5432,two:6432"),
+            ("postgres:///app?hostaddr=127.0.0.1", "app on 127.0.0.1:5432"),
+            ("postgres://me@db.example", "me on db.example:5432"),
         ] {
-            assert_eq!(login(url).name(), name);
             assert_eq!(Server::of(Path::new(url)).name, name);
         }
     }

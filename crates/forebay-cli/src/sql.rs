@@ -7,3 +7,8 @@ pub(crate) fn named<S: AsRef<str>>(names: &[S]) -> String {
     let names: Vec<_> = names.iter().map(|name| quoted(name.as_ref())).collect();
     names.join(", ")
 }
+
+/// A text, as a value.
+pub(crate) fn text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}

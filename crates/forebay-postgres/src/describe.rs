@@ -46,7 +46,7 @@ const NAMES: &str = "\
     SELECT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname::text ELSE n.nspname::text || '.' || c.relname::text END \
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.relkind IN ('r', 'p', 'v', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') \
-      AND c.relname NOT IN ('_forebay', '_forebay_rejected') \
+      AND c.relname NOT IN ('_forebay', '_forebay_rejected', '_forebay_copy') \
     ORDER BY NOT pg_table_is_visible(c.oid), 1 LIMIT $1";
 
 /// A table as the sink needs to know it.

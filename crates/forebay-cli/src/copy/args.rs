@@ -82,8 +82,8 @@ What is done:
   on writing, and what they write then is not copied; in another mode they wait
   until the copy is done. A table that is missing in PostgreSQL is made; one that
   is there must be empty, with columns of the same names. Rows are written in
-  batches, by the table's key where it has one, and in groups otherwise. In the
-  end both tables are read and compared.
+  batches, by the table's key where it has one that is never NULL, and in groups
+  otherwise. In the end both tables are read and compared.
 
 To go on:
   The table _forebay_copy in PostgreSQL says how far each copy has come. After
@@ -125,7 +125,8 @@ Signals:
 
 Waiting:
   While PostgreSQL cannot be reached, does not let rows be written or holds a
-  lock, the copy waits and says so. Ctrl-C ends that.
+  lock, the copy waits and says so. Ctrl-C ends that. Rights that are missing
+  from the start are told before anything is written.
 
 Exit codes:
   0         all rows are copied, and what was compared is equal

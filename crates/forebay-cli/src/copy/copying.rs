@@ -15,7 +15,7 @@ use super::plan::{Begin, Plan};
 use super::progress::Progress;
 use super::source::Source;
 use super::summary::{Done, counted};
-use super::target::Target;
+use super::target::{Start, Target};
 use super::verify;
 use super::writing::{Ends, Writing};
 use crate::failure::{Failure, Result};
@@ -89,7 +89,7 @@ impl Copying {
     /// Copies one table; gives what is wrong with it in the end.
     fn table(&mut self, plan: &Plan, copied: &mut Copied) -> Result<Option<Failure>> {
         let (to, progress, created) = self.begin(plan)?;
-        let before = progress.passed;
+        let before = progress.clone();
         let began = Instant::now();
         let ends = Ends {
             source: &self.source,
@@ -102,15 +102,15 @@ impl Copying {
         let mut writing = writing?;
         let ran = writing.run();
         copied.writing += began.elapsed();
-        let (unwritten, refused) = (writing.unwritten, writing.refused);
-        let progress = writing.progress;
+        let (unwritten, progress) = (writing.unwritten, writing.progress);
         copied.tables.push(Done {
             table: plan.table.name.clone(),
             target: to.name.clone(),
             created,
             source_rows: plan.rows,
-            resumed_after: before,
-            passed: progress.passed - before - unwritten,
+            resumed_after: before.passed,
+            rejected_before: before.rejected,
+            passed: progress.passed - before.passed - unwritten,
             rejected: progress.rejected,
             left_out: if created { plan.table.left_out.clone() } else { Vec::new() },
             is_whole: matches!(ran, Ok(true)),
@@ -124,11 +124,11 @@ impl Copying {
             self.verify,
             (&self.source, &self.target),
             (plan, &to),
-            (progress.rejected, &refused),
+            &progress,
             &self.stop,
         )?;
         self.shown.is_comparing.store(false, Ordering::Relaxed);
-        let has_key = plan.table.key().is_some();
+        let has_key = to.key.is_some();
         let difference = compared.as_ref().and_then(|found| found.difference(&to.name, has_key));
         if let Some(done) = copied.tables.last_mut() {
             done.compared = compared;
@@ -139,7 +139,7 @@ impl Copying {
     /// Makes the table if it is to be, and notes that its copy begins.
     fn begin(&mut self, plan: &Plan) -> Result<(Destination, Progress, bool)> {
         let source = self.source.identity.clone();
-        let fresh = Progress { source, last: String::new(), passed: 0, rejected: 0 };
+        let fresh = Progress::fresh(source);
         match &plan.begin {
             Begin::GoOn(to, progress) => {
                 let (name, passed) = (&plan.table.name, counted(progress.passed));
@@ -151,7 +151,8 @@ impl Copying {
                 if let Some(why) = why {
                     self.screen.line(format_args!("{}: {why}", plan.table.name));
                 }
-                self.target.begin(&to.name, &fresh.source, None)?;
+                let start = if to.key.is_some() { Start::Any } else { Start::Empty };
+                self.target.begin(&to.name, &fresh.source, start)?;
                 Ok((to.clone(), fresh, false))
             }
             Begin::Make => {
@@ -159,7 +160,7 @@ impl Copying {
                 let kinds = kinds.map_err(|error| self.source.failed(error))?;
                 let to = Destination::new(&plan.table, &kinds);
                 let statement = create::statement(&plan.table, &to)?;
-                self.target.begin(&to.name, &fresh.source, Some(&statement))?;
+                self.target.begin(&to.name, &fresh.source, Start::Make(&statement))?;
                 self.screen.line(format_args!("created table {to}"));
                 if !plan.table.left_out.is_empty() {
                     let left_out = listed(plan.table.left_out.iter().map(String::as_str));

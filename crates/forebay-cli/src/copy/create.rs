@@ -16,7 +16,7 @@ const MAX_NAME: usize = 63;
 ///
 /// When a name is longer than PostgreSQL keeps them.
 pub(super) fn statement(from: &Table, to: &Destination) -> Result<String> {
-    let names = to.columns.iter().map(|(name, _)| name);
+    let names = to.columns.iter().map(|column| &column.name);
     if let Some(name) = names.chain([&to.name]).find(|name| name.len() > MAX_NAME) {
         let table = &from.name;
         return Err(Failure::new(format!(
@@ -25,13 +25,14 @@ pub(super) fn statement(from: &Table, to: &Destination) -> Result<String> {
         .hint("make the table by hand, or rename it first: ALTER TABLE … RENAME"));
     }
     let mut sql = format!("CREATE TABLE {} (", quoted(&to.name));
-    for (at, (column, (name, kind))) in from.columns.iter().zip(&to.columns).enumerate() {
+    for (at, column) in to.columns.iter().enumerate() {
         let comma = if at == 0 { "" } else { ", " };
         let not_null = if column.is_not_null { " NOT NULL" } else { "" };
-        let _ = write!(sql, "{comma}{} {}{not_null}", quoted(name), kind.name());
+        let _ = write!(sql, "{comma}{} {}{not_null}", quoted(&column.name), column.kind.name());
     }
-    let listed =
-        |places: &[usize]| named(&places.iter().map(|&at| &to.columns[at].0).collect::<Vec<_>>());
+    let listed = |places: &[usize]| {
+        named(&places.iter().map(|&at| &to.columns[at].name).collect::<Vec<_>>())
+    };
     if !from.primary.is_empty() {
         let _ = write!(sql, ", PRIMARY KEY ({})", listed(&from.primary));
     }
@@ -51,19 +52,20 @@ mod tests {
     use crate::copy::kinds;
     use crate::copy::source::Listed;
 
-    fn made(schema: &str, table: &str) -> (String, Table) {
+    fn made(schema: &str, table: &str) -> (String, Table, Destination) {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(schema).unwrap();
         let is_without_rowid = schema.contains("WITHOUT ROWID");
         let listed = Listed { name: table.to_owned(), kind: "table".to_owned(), is_without_rowid };
         let table = Table::read(&connection, &listed).unwrap();
         let kinds = kinds::choose(&connection, &table).unwrap();
-        (statement(&table, &Destination::new(&table, &kinds)).unwrap(), table)
+        let to = Destination::new(&table, &kinds);
+        (statement(&table, &to).unwrap(), table, to)
     }
 
     #[test]
     fn keys_not_null_and_unique_are_kept_and_the_rest_is_told() {
-        let (sql, table) = made(
+        let (sql, table, to) = made(
             "CREATE TABLE kinds(id INTEGER PRIMARY KEY);
              CREATE TABLE \"Topics\"(id INTEGER PRIMARY KEY, \"Full Title\" TEXT NOT NULL DEFAULT 'none', size REAL,
                  kind REFERENCES kinds, at DATETIME, twice AS (size * 2), UNIQUE(kind, at));
@@ -76,7 +78,7 @@ mod tests {
         );
         assert_eq!(
             sql,
-            "CREATE TABLE \"topics\" (\"id\" bigint, \"full title\" text NOT NULL, \"size\" double precision, \
+            "CREATE TABLE \"topics\" (\"id\" bigint NOT NULL, \"full title\" text NOT NULL, \"size\" double precision, \
              \"kind\" text, \"at\" text, \"twice\" text, PRIMARY KEY (\"id\"), UNIQUE (\"kind\", \"at\"), \
              UNIQUE (\"full title\"))"
         );
@@ -92,26 +94,26 @@ mod tests {
                 "trigger noted",
             ]
         );
-        assert_eq!(table.key(), Some(&[0][..]));
+        assert_eq!(to.key, Some(vec![0]));
     }
 
     #[test]
     fn a_key_of_several_columns_keeps_its_order() {
-        let (sql, table) =
+        let (sql, _, to) =
             made("CREATE TABLE t(a TEXT, b INT, PRIMARY KEY(b, a)) WITHOUT ROWID", "t");
         assert_eq!(
             sql,
             "CREATE TABLE \"t\" (\"a\" text NOT NULL, \"b\" bigint NOT NULL, PRIMARY KEY (\"b\", \"a\"))"
         );
-        assert_eq!(table.key(), Some(&[1, 0][..]));
+        assert_eq!(to.key, Some(vec![1, 0]));
     }
 
     #[test]
     fn without_a_primary_key_unique_columns_that_are_never_null_tell_rows_apart() {
-        let (_, table) = made("CREATE TABLE t(a UNIQUE, b NOT NULL UNIQUE)", "t");
-        assert_eq!(table.key(), Some(&[1][..]));
-        let (_, table) = made("CREATE TABLE t(a UNIQUE, b)", "t");
-        assert_eq!(table.key(), None);
+        let (_, _, to) = made("CREATE TABLE t(a UNIQUE, b NOT NULL UNIQUE)", "t");
+        assert_eq!(to.key, Some(vec![1]));
+        let (_, _, to) = made("CREATE TABLE t(a UNIQUE, b)", "t");
+        assert_eq!(to.key, None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use forebay::rusqlite::Rows;
 use forebay::{Error, ErrorKind, Receipt};
 
-use super::progress::Progress;
+use super::progress::{Progress, Step};
 use super::writing::{Misfit, Writing, is_about_the_row, overtaken, values};
 use crate::failure::{Failure, Result};
 use crate::sql::named;
@@ -49,7 +49,8 @@ impl Writing<'_> {
                 }
             }
             let rejected = self.progress.rejected + misfits.len() as u64;
-            let step = super::progress::Step { rejected, ..self.step(Some(&begun.last)) };
+            let step = self.progress.step(&self.to.name, Some(&begun.last));
+            let step = Step { rejected, ..step };
             group.add(&self.steps, &step)
         });
         if let Some(failure) = failure {
@@ -78,10 +79,11 @@ impl Writing<'_> {
         let (table, source) = (&self.plan.table, self.ends.source);
         let is_at_begin =
             self.ends.target.progress(&self.to.name)?.is_some_and(|now| now.last == begun.last);
+        let count = self.progress.passed - begun.passed;
         if !is_at_begin {
+            self.unwritten += count;
             return Err(overtaken(&table.name));
         }
-        let count = self.progress.passed - begun.passed;
         let columns: Vec<_> = table.columns.iter().map(|column| &column.name).collect();
         let after = Some(begun.last.as_str()).filter(|place| !place.is_empty());
         let sql =
@@ -103,7 +105,7 @@ impl Writing<'_> {
             };
             let receipt = self.ends.buffer.group(|group| {
                 group.add(&self.rows, &self.cells(&values))?;
-                group.add(&self.steps, &self.step(Some(&committed)))
+                group.add(&self.steps, &self.progress.step(&self.to.name, Some(&committed)))
             });
             match receipt.and_then(Receipt::wait) {
                 Ok(()) => committed = place,
@@ -114,7 +116,7 @@ impl Writing<'_> {
             }
         }
         if committed != self.progress.last {
-            let receipt = self.steps.submit(&self.step(Some(&committed)));
+            let receipt = self.steps.submit(&self.progress.step(&self.to.name, Some(&committed)));
             receipt.and_then(Receipt::wait).map_err(Failure::from)?;
         }
         Ok(())

@@ -44,6 +44,7 @@ use crate::load::waiting::Waiting;
 use crate::screen::Screen;
 use crate::server::{self, Server};
 use crate::signals::{self, Signalled};
+use crate::sql::quoted;
 use crate::words::grouped;
 use args::Copy;
 
@@ -134,12 +135,16 @@ fn ready(args: &Copy, screen: &Screen, stop: &Stop) -> Result<(Copying, String)>
         wanted.retain(|table| named.insert(&table.name));
     }
     let name = args.from.display().to_string();
+    if wanted.is_empty() {
+        screen.line(format_args!("{name} has no table: there is nothing to copy"));
+    }
     let rejects = Rejects::new(screen.clone(), "row", &name, args.rejects.as_deref())?;
     let target = Target::connect(&server, stop)?;
     target.prepare()?;
     let plans = wanted.into_iter().map(|table| Plan::of(&source, &target, table, args.from_start));
     let plans = plans.collect::<Result<Vec<_>>>()?;
     let buffer = server.buffer(config, true)?;
+    target.check_rights("_forebay", target::rights("_forebay"))?;
     let (screen, stop) = (screen.clone(), stop.clone());
     let (verify, shown) = (args.verify, Arc::default());
     let copying = Copying { source, target, buffer, plans, rejects, verify, screen, stop, shown };
@@ -164,6 +169,14 @@ fn check(config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// The table that a right is lacking on, for which rows wait.
+fn right_wanted(health: &Health) -> Option<&str> {
+    match health {
+        Health::Paused(cause) if cause.sqlstate() == Some("42501") => cause.table(),
+        _ => None,
+    }
+}
+
 /// A copy under way, as the main thread sees it.
 struct Running {
     began: Instant,
@@ -179,6 +192,7 @@ impl Running {
     /// Shows how far it is until it has ended. At a signal the buffer closes, so that whoever waits for room in it is told.
     fn wait(&self, happened: &mpsc::Receiver<Event>) -> Copied {
         let mut waiting = Waiting::new();
+        let mut lacks_right = false;
         loop {
             match happened.recv_timeout(TICK) {
                 Ok(Event::Copied(copied)) => return copied,
@@ -192,10 +206,20 @@ impl Running {
                 // The other end is held by the thread that watches for signals.
                 Err(_) => {}
             }
+            let health = self.buffer.health();
+            let right = right_wanted(&health);
+            if let Some(table) = right.filter(|_| !lacks_right) {
+                self.screen.line(format_args!(
+                    "waiting for the right to write to {table}: GRANT {} ON {}, and it goes on; Ctrl-C ends it",
+                    target::rights(table).join(", "),
+                    quoted(table)
+                ));
+            }
+            lacks_right = right.is_some();
             let (stats, read) = (self.buffer.stats(), self.shown.read.load(Ordering::Relaxed));
             let rate = stats.committed as f64 / self.began.elapsed().as_secs_f64();
             let rows = format!("{} rows/s", grouped(rate as u64));
-            let message = match waiting.look(&stats, &self.buffer.health()) {
+            let message = match waiting.look(&stats, &health) {
                 _ if self.shown.is_comparing.load(Ordering::Relaxed) => "comparing".to_owned(),
                 Some(what) => format!("{what}; {rows}"),
                 None => rows,

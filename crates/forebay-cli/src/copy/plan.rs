@@ -6,7 +6,7 @@ use super::source::{Listed, Source};
 use super::table::Table;
 use super::target::{Found, Target};
 use crate::failure::{Failure, Result};
-use crate::sql::quoted;
+use crate::sql::{quoted, text};
 
 /// A table to be copied.
 pub(super) struct Plan {
@@ -65,13 +65,15 @@ impl Plan {
 impl There {
     fn look(target: &Target, table: &Table, found: Found) -> Result<Self> {
         let to = Destination::of(table, found)?;
+        let rights: &[_] = if to.key.is_some() { &["INSERT", "UPDATE"] } else { &["INSERT"] };
+        target.check_rights(&to.name, rights)?;
         let progress = target.progress(&to.name)?;
         let is_empty = target.is_empty(&to.name)?;
         Ok(Self { to, progress, is_empty })
     }
 
     fn begin(self, source: &Source, table: &Table, from_start: bool) -> Result<Begin> {
-        let name = &self.to.name;
+        let (name, quoted) = (&self.to.name, quoted(&self.to.name));
         let Some(progress) = self.progress.filter(|_| !self.is_empty) else {
             return if self.is_empty {
                 Ok(Begin::Fill(self.to, None))
@@ -79,25 +81,26 @@ impl There {
                 Err(Failure::new(format!(
                     "the table {name} in PostgreSQL has rows that no copy has written"
                 ))
-                .hint(format!("copy into an empty table: TRUNCATE {name}, or rename it")))
+                .hint(format!("copy into an empty table: TRUNCATE {quoted}, or rename it")))
             };
         };
-        let can_repeat = table.key().is_some();
+        let can_repeat = self.to.key.is_some();
         if progress.source != source.identity {
             return Err(Failure::new(format!(
                 "the table {name} in PostgreSQL has rows of another database, {}",
                 progress.source
             ))
             .hint(format!(
-                "if that is the same one, moved: UPDATE _forebay_copy SET source = '{}' WHERE target = '{name}'",
-                source.identity
+                "if that is the same one, moved: UPDATE _forebay_copy SET source = {} WHERE target = {}",
+                text(&source.identity),
+                text(name)
             )));
         }
         if from_start && !can_repeat {
             return Err(Failure::new(format!(
                 "--from-start would write rows of {name} twice, which has no key to know them by"
             ))
-            .hint(format!("empty it first: TRUNCATE {name}")));
+            .hint(format!("empty it first: TRUNCATE {quoted}")));
         }
         let is_beginning = progress.last.is_empty();
         if from_start || (is_beginning && can_repeat) {
@@ -120,7 +123,7 @@ impl There {
             Err(Failure::new(format!(
                 "{name} has changed in SQLite since its copy was begun, and without a key its rows cannot be told apart"
             ))
-            .hint(format!("begin again: TRUNCATE {name} in PostgreSQL")))
+            .hint(format!("begin again: TRUNCATE {quoted} in PostgreSQL")))
         }
     }
 }

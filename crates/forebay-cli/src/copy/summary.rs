@@ -46,6 +46,8 @@ pub(super) struct Done {
     pub(super) source_rows: u64,
     /// Rows that earlier runs had passed.
     pub(super) resumed_after: u64,
+    /// Those of them that were rejected.
+    pub(super) rejected_before: u64,
     /// Rows that this run has passed, those that were rejected among them.
     pub(super) passed: u64,
     /// Rows that are not copied for a reason of their own, also those of earlier runs.
@@ -84,23 +86,33 @@ impl fmt::Display for Summary {
         {
             writeln!(f, "  {:<11}  see {file}", "rejected")?;
         }
-        let rate = grouped(self.rows_per_second as u64);
         let width = width.max(11);
-        writeln!(f, "  {:<width$}  {:.2} s  {rate} rows/s", "time", self.seconds)
+        write!(f, "  {:<width$}  {:.2} s", "time", self.seconds)?;
+        let was_copied = |done: &Done| done.passed > done.rejected - done.rejected_before;
+        if self.tables.iter().any(was_copied) {
+            write!(f, "  {} rows/s", grouped(self.rows_per_second as u64))?;
+        }
+        writeln!(f)
     }
 }
 
 impl fmt::Display for Done {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let passed = self.resumed_after + self.passed;
-        if self.is_whole {
-            let rows = passed - self.rejected.min(passed);
-            write!(f, "{} copied", counted(rows))?;
+        let (copied, before) = (
+            passed.saturating_sub(self.rejected),
+            self.resumed_after.saturating_sub(self.rejected_before),
+        );
+        let there = self.compared.as_ref().map_or(copied, |compared| compared.target_rows);
+        if there < copied {
+            write!(f, "{} of {} are there", grouped(there), counted(copied))?;
+        } else if self.is_whole {
+            write!(f, "{} copied", counted(copied))?;
         } else {
-            write!(f, "{} of {}", grouped(passed), counted(self.source_rows))?;
+            write!(f, "{} of {}", grouped(copied), counted(self.source_rows))?;
         }
-        if self.resumed_after > 0 {
-            write!(f, ", {} of them before", grouped(self.resumed_after))?;
+        if before > 0 && there >= copied {
+            write!(f, ", {} of them before", grouped(before))?;
         }
         if self.rejected > 0 {
             write!(f, ", {} rejected", grouped(self.rejected))?;

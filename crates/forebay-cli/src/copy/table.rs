@@ -79,7 +79,14 @@ impl Table {
                 is_partial: row.get(3)?,
             })
         })?;
-        for index in indexes.collect::<rusqlite::Result<Vec<_>>>()? {
+        let indexes = indexes.collect::<rusqlite::Result<Vec<_>>>()?;
+        if let [alone] = self.primary[..]
+            && !indexes.iter().any(|index| index.origin == "pk")
+        {
+            // It is the rowid.
+            self.columns[alone].is_not_null = true;
+        }
+        for index in indexes {
             // A column of NULL stands for an expression.
             let columns: Vec<Option<String>> = strings(
                 connection,
@@ -116,12 +123,13 @@ impl Table {
         self.columns.iter().position(|column| column.name.eq_ignore_ascii_case(name))
     }
 
-    /// The columns by which a row that is written again is known: those of the primary key, or others that are unique and
-    /// never NULL.
-    pub(super) fn key(&self) -> Option<&[usize]> {
-        let never_null = |key: &&Vec<usize>| key.iter().all(|&at| self.columns[at].is_not_null);
-        let primary = Some(&self.primary).filter(|key| !key.is_empty());
-        primary.or_else(|| self.unique.iter().find(never_null)).map(Vec::as_slice)
+    /// The columns by which a row that is written again is known: those of the primary key, or others that are unique. None of
+    /// them may be NULL, which is unlike itself: neither here, where SQLite lets a primary key be, nor `there`.
+    pub(super) fn key(&self, is_never_null_there: impl Fn(usize) -> bool) -> Option<&[usize]> {
+        let never_null = |at: &usize| self.columns[*at].is_not_null || is_never_null_there(*at);
+        let keys = [&self.primary].into_iter().chain(&self.unique);
+        let mut keys = keys.filter(|key| !key.is_empty() && key.iter().all(never_null));
+        keys.next().map(Vec::as_slice)
     }
 
     /// Whether it can be read in an order.

@@ -1,9 +1,10 @@
 //! A value on its way, as both databases have it; and the sum by which two tables are compared.
 
 use std::borrow::Cow;
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::Hasher;
 
 use serde::{Serialize, Serializer};
+use siphasher::sip::SipHasher13;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,9 +41,9 @@ impl Value<'_> {
     }
 }
 
-/// A row's part of a [`Sum`].
+/// A row's part of a [`Sum`]. It is the same in every version of this program, because sums are kept from one run to the next.
 #[derive(Default)]
-pub(super) struct RowHash(DefaultHasher);
+pub(super) struct RowHash(SipHasher13);
 
 impl RowHash {
     /// Adds the next value. Each says its type and length, so that no two rows look alike.
@@ -53,12 +54,12 @@ impl RowHash {
             Value::Boolean(is) => hasher.write(&[1, u8::from(*is)]),
             Value::Integer(number) => {
                 hasher.write_u8(2);
-                hasher.write_i64(*number);
+                hasher.write(&number.to_le_bytes());
             }
             Value::Real(number) => {
                 hasher.write_u8(3);
                 // The two zeros are equal to both databases.
-                hasher.write_u64((number + 0.0).to_bits());
+                hasher.write(&(number + 0.0).to_bits().to_le_bytes());
             }
             Value::Text(text) => sized(hasher, 4, text.as_bytes()),
             Value::Bytes(bytes) => sized(hasher, 5, bytes),
@@ -66,15 +67,13 @@ impl RowHash {
     }
 }
 
-fn sized(hasher: &mut DefaultHasher, kind: u8, bytes: &[u8]) {
+fn sized(hasher: &mut SipHasher13, kind: u8, bytes: &[u8]) {
     hasher.write_u8(kind);
-    hasher.write_usize(bytes.len());
+    hasher.write(&(bytes.len() as u64).to_le_bytes());
     hasher.write(bytes);
 }
 
 /// What a table's rows come to, in whatever order they are read: how many, and the sum of their hashes.
-///
-/// Both sums of a comparison are made by the same program, so the hash may be any.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Sum {
     pub(super) rows: u64,
@@ -89,9 +88,16 @@ impl Sum {
         self.hashes += u128::from(row.0.finish());
     }
 
-    /// The sum without these rows of it.
+    /// The sum without these rows of it. If they are none of it any more, because somebody has changed them, it is one that no
+    /// table comes to.
     pub(super) fn without(self, rows: &Self) -> Self {
-        Self { rows: self.rows - rows.rows, hashes: self.hashes - rows.hashes }
+        let hashes = self.hashes.wrapping_sub(rows.hashes);
+        Self { rows: self.rows.saturating_sub(rows.rows), hashes }
+    }
+
+    /// What was [told](Self::told) of so many rows.
+    pub(super) fn of(rows: u64, told: &str) -> Option<Self> {
+        Some(Self { rows, hashes: u128::from_str_radix(told, 16).ok()? })
     }
 
     /// The sum in a form that can be printed.
@@ -133,5 +139,17 @@ mod tests {
         }
         assert_ne!(sum(&[&a, &a]), sum(&[]), "two of the same are two");
         assert_eq!(sum(&[&[Value::Real(0.0)]]), sum(&[&[Value::Real(-0.0)]]));
+    }
+
+    #[test]
+    fn a_sum_that_was_kept_is_read_as_what_it_was_by_every_version() {
+        let kept = sum(&[
+            &[Value::Integer(-7), Value::Text("ab".into()), Value::Null],
+            &[Value::Real(0.5), Value::Bytes(b"ab"), Value::Boolean(true)],
+        ]);
+        assert_eq!(kept.told(), "00000000b775f40176c51a9e");
+        assert_eq!(Sum::of(2, &kept.told()), Some(kept));
+        assert_eq!(Sum::of(2, "changed by hand"), None);
+        assert_eq!(kept.without(&kept), Sum::default());
     }
 }

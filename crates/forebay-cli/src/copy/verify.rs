@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::args::Verify;
 use super::destination::Destination;
 use super::plan::Plan;
+use super::progress::Progress;
 use super::source::Source;
 use super::target::Target;
 use super::value::Sum;
@@ -38,27 +39,27 @@ pub(super) struct Checksums {
     pub(super) left_out: Vec<String>,
 }
 
-/// Compares a table that is copied. `refused` is what the database would not take; `rejected` counts that, and what did
-/// not fit.
+/// Compares a table that is copied.
 pub(super) fn compare(
     how: Verify,
     (source, target): (&Source, &Target),
     (plan, to): (&Plan, &Destination),
-    (rejected, refused): (u64, &Sum),
+    progress: &Progress,
     stop: &Stop,
 ) -> Result<Option<Compared>> {
     match how {
         Verify::None => Ok(None),
         Verify::Count => {
-            let (expected_rows, target_rows) = (plan.rows - rejected, target.count(&to.name)?);
+            let (expected_rows, target_rows) =
+                (plan.rows.saturating_sub(progress.rejected), target.count(&to.name)?);
             let is_equal = expected_rows == target_rows;
             Ok(Some(Compared { expected_rows, target_rows, checksums: None, is_equal }))
         }
         Verify::Checksum if to.compared().is_empty() => {
-            compare(Verify::Count, (source, target), (plan, to), (rejected, refused), stop)
+            compare(Verify::Count, (source, target), (plan, to), progress, stop)
         }
         Verify::Checksum => {
-            let here = sum(source, plan, to, stop)?.without(refused);
+            let here = sum(source, plan, to, stop)?.without(&progress.refused);
             let there = target.sum(to)?;
             let checksums = Checksums {
                 source: here.told(),
@@ -107,13 +108,14 @@ impl Compared {
         } else {
             format!("{} rows instead of {}", grouped(*target_rows), grouped(*expected_rows))
         };
-        let again = if has_key {
+        // What SQLite does not have any more is not taken away by writing the others again.
+        let again = if has_key && target_rows <= expected_rows {
             "--from-start writes all rows again".to_owned()
         } else {
-            format!("begin again: TRUNCATE {table} in PostgreSQL")
+            format!("begin again: TRUNCATE {} in PostgreSQL", quoted(table))
         };
         Some(Failure::new(format!("the table {table} in PostgreSQL has {what}")).hint(format!(
-            "did somebody write to it, or change rows in SQLite that were copied before? {again}"
+            "did somebody write to it, or change or delete rows in SQLite that were copied before? {again}"
         )))
     }
 }

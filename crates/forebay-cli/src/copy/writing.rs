@@ -12,16 +12,20 @@ use serde::{Serialize, Serializer, ser::SerializeMap};
 use super::destination::Destination;
 use super::line;
 use super::plan::Plan;
-use super::progress::{self, Progress, Step};
+use super::progress::{self, Progress};
 use super::source::Source;
 use super::target::Target;
-use super::value::{RowHash, Sum, Value};
+use super::value::{RowHash, Value};
 use crate::failure::{Failure, Result};
 use crate::load::rejects::Rejects;
 use crate::sql::named;
 
-/// Rows between two steps of the progress: what is written again after a `kill -9`, at the most.
-pub(super) const PAGE: u64 = 5_000;
+/// Rows between two steps of the progress: what is written again after a `kill -9`, at the most. All of them are decided
+/// before the step, so that fewer cost time.
+pub(super) const PAGE: u64 = 10_000;
+
+/// Bytes that end such a page, too.
+const PAGE_BYTES: usize = 16 * 1024 * 1024;
 
 /// What all tables of a copy are read from and written to.
 pub(super) struct Ends<'e> {
@@ -45,12 +49,8 @@ pub(super) struct Writing<'e> {
     undecided: VecDeque<Undecided>,
     /// How far it has come, as the next step has it.
     pub(super) progress: Progress,
-    /// Rows that were sent and refused: no part of the table, however it is read.
-    pub(super) refused: Sum,
     /// Rows that were passed and not written, because a stop came.
     pub(super) unwritten: u64,
-    /// A stop came while rows were on their way.
-    is_stopped: bool,
 }
 
 /// Something that the database has not decided yet.
@@ -97,9 +97,9 @@ impl<'e> Writing<'e> {
         progress: Progress,
         rejects: &'e mut Rejects,
     ) -> Result<Self> {
-        let names: Vec<_> = to.columns.iter().map(|(name, _)| name.clone()).collect();
+        let names: Vec<_> = to.columns.iter().map(|column| column.name.clone()).collect();
         let table = ends.buffer.table(&to.name);
-        let (rows, step) = match plan.table.key() {
+        let (rows, step) = match &to.key {
             Some(key) => {
                 let key: Vec<_> = key.iter().map(|&at| names[at].clone()).collect();
                 (table.upsert(key).producer()?, progress::MOVE)
@@ -117,9 +117,7 @@ impl<'e> Writing<'e> {
             rejects,
             undecided: VecDeque::new(),
             progress,
-            refused: Sum::default(),
             unwritten: 0,
-            is_stopped: false,
         })
     }
 
@@ -149,20 +147,20 @@ impl<'e> Writing<'e> {
     }
 
     fn is_keyed(&self) -> bool {
-        self.plan.table.key().is_some()
+        self.to.key.is_some()
     }
 
     /// Has what was handed over decided: whoever stops closes the buffer.
     fn end_early(&mut self) -> Result<()> {
-        self.is_stopped = true;
         self.ends.buffer.close_within(self.ends.buffer.config().close_timeout)?;
         self.settle()
     }
 
-    /// Writes a page of rows as upserts, and a step behind it; `false` at the end.
+    /// Writes a page of rows as upserts, and a step when all of them are decided; `false` at the end.
     fn upserts(&mut self, rows: &mut Rows<'_>) -> Result<bool> {
+        let (begun, mut bytes) = (self.progress.passed, 0);
         let mut is_last = false;
-        for _ in 0..PAGE {
+        while self.progress.passed - begun < PAGE && bytes < PAGE_BYTES {
             let Some(row) = self.next(rows)? else {
                 is_last = true;
                 break;
@@ -170,24 +168,35 @@ impl<'e> Writing<'e> {
             let (number, place) = self.pass(row)?;
             match values(self.plan, self.to, row) {
                 Err(misfit) => self.reject(number, &place, &misfit, false)?,
-                Ok(values) => match self.rows.submit(&cells(&self.names, &values)) {
-                    Ok(receipt) => {
-                        self.undecided.push_back(Undecided { receipt, row: Some((number, place)) });
-                    }
-                    Err(error) if is_about_the_row(error.kind()) => {
-                        self.reject(number, &place, &format_args!("{error:#}"), true)?;
-                    }
-                    Err(error) => {
-                        self.unwritten += 1;
-                        return Err(error.into());
-                    }
-                },
+                Ok(values) => {
+                    bytes += values.iter().map(Value::size).sum::<usize>();
+                    self.submit(&values, number, place)?;
+                }
             }
         }
-        let receipt = self.steps.submit(&self.step(None))?;
-        self.undecided.push_back(Undecided { receipt, row: None });
+        self.ends.buffer.flush()?;
         self.settle()?;
+        if self.progress.passed > begun {
+            let receipt = self.steps.submit(&self.progress.step(&self.to.name, None))?;
+            self.undecided.push_back(Undecided { receipt, row: None });
+        }
         Ok(!is_last)
+    }
+
+    fn submit(&mut self, values: &[Value<'_>], number: u64, place: String) -> Result<()> {
+        match self.rows.submit(&cells(&self.names, values)) {
+            Ok(receipt) => {
+                self.undecided.push_back(Undecided { receipt, row: Some((number, place)) });
+            }
+            Err(error) if is_about_the_row(error.kind()) => {
+                self.reject(number, &place, &format_args!("{error:#}"), true)?;
+            }
+            Err(error) => {
+                self.unwritten += 1;
+                return Err(error.into());
+            }
+        }
+        Ok(())
     }
 
     /// The next row.
@@ -205,11 +214,6 @@ impl<'e> Writing<'e> {
         Ok((self.progress.passed, place))
     }
 
-    pub(super) fn step<'s>(&'s self, before: Option<&'s str>) -> Step<'s> {
-        let Progress { last, passed, rejected, .. } = &self.progress;
-        Step { before, place: last, passed: *passed, rejected: *rejected, target: &self.to.name }
-    }
-
     pub(super) fn cells<'r>(&'r self, values: &'r [Value<'r>]) -> Cells<'r> {
         cells(&self.names, values)
     }
@@ -225,7 +229,9 @@ impl<'e> Writing<'e> {
                 (Err(error), Some((number, place))) if error.kind() == ErrorKind::Rejected => {
                     self.reject(*number, place, &format_args!("{error:#}"), true)?;
                 }
-                (Err(error), _) if self.is_stopped && error.kind() == ErrorKind::Unwritten => {
+                (Err(error), _)
+                    if error.kind() == ErrorKind::Unwritten && self.ends.stop.is_stopped() =>
+                {
                     self.unwritten += u64::from(row.is_some());
                 }
                 (Err(error), _) => return Err(error.into()),
@@ -252,7 +258,7 @@ impl<'e> Writing<'e> {
                 statement.query_row([], |row| {
                     raw = line::of(&names, row)?;
                     if let Ok(values) = values_from(self.plan, self.to, row, 0) {
-                        self.refused.add(&hash(self.to, &values));
+                        self.progress.refused.add(&hash(self.to, &values));
                     }
                     Ok(())
                 })
@@ -289,10 +295,10 @@ pub(super) fn values_from<'r>(
     first: usize,
 ) -> Result<Vec<Value<'r>>, Misfit> {
     let mut values = Vec::with_capacity(to.columns.len());
-    for (at, (column, (_, kind))) in plan.table.columns.iter().zip(&to.columns).enumerate() {
+    for (at, (column, into)) in plan.table.columns.iter().zip(&to.columns).enumerate() {
         // The query has as many columns as the table.
         let value = row.get_ref(first + at).map_err(|error| error.to_string());
-        let value = value.and_then(|value| kind.fit(value));
+        let value = value.and_then(|value| into.kind.fit(value));
         let misfit = |why| Misfit { column: column.name.clone(), why };
         values.push(value.map_err(misfit)?);
     }
@@ -311,6 +317,6 @@ pub(super) fn is_about_the_row(kind: ErrorKind) -> bool {
 
 /// What is said when another copy of the same table is under way.
 pub(super) fn overtaken(table: &str) -> Failure {
-    Failure::new(format!("another copy has written rows of {table} in this moment"))
+    Failure::new(format!("another copy writes to the table {table} at this moment"))
         .hint("end it, or let it end; then the same command goes on from where it has come to")
 }

@@ -33,6 +33,9 @@ const MAX_SHAPES: usize = 1_000;
 const MANY_SHAPES: &str = "the lines have more than 1,000 different lists of fields: give every line the same ones, \
                            where null is NULL";
 
+/// The tables that buffers keep their books in.
+const BOOKS: [&str; 2] = ["_forebay", "_forebay_rejected"];
+
 /// Records between two looks at what has been decided.
 const SETTLE_EVERY: u64 = 256;
 
@@ -185,6 +188,10 @@ fn look_at_table(
     screen: &Screen,
 ) -> Result<TableInfo> {
     match (buffer.describe(&args.table), plan) {
+        // The books are there, and nobody may make what has their name.
+        (Err(error), _) if BOOKS.iter().any(|own| args.table.eq_ignore_ascii_case(own)) => {
+            Err(error.into())
+        }
         (Err(error), Some(plan)) if error.kind() == ErrorKind::Schema => {
             plan.create_table(buffer, screen)?;
             Ok(buffer.describe(&args.table)?)

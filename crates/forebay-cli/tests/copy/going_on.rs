@@ -13,15 +13,20 @@ const ROWS: i64 = 60_000;
 const HELD: i64 = 40_000;
 
 /// A table whose inserts wait at one row for as long as somebody holds a lock.
-fn held(key: &str) -> Move {
+pub(crate) fn held(key: &str) -> Move {
+    held_with(key, "TEXT", "TEXT")
+}
+
+/// The same, with what the name is in SQLite and in PostgreSQL.
+fn held_with(key: &str, name: &str, name_there: &str) -> Move {
     Move::with(
         &format!(
-            "CREATE TABLE t({key}, name TEXT, size REAL, note TEXT);
+            "CREATE TABLE t({key}, name {name}, size REAL, note TEXT);
              INSERT INTO t SELECT value, 'name ' || value, value / 7.0, NULL FROM {};",
             series(ROWS)
         ),
         &format!(
-            "CREATE TABLE t({key}, name TEXT, size REAL, note TEXT);
+            "CREATE TABLE t({key}, name {name_there}, size REAL, note TEXT);
              CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
                  BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END $$;
              CREATE TRIGGER wait BEFORE INSERT ON t FOR EACH ROW WHEN (NEW.id = {HELD}) EXECUTE FUNCTION wait();"
@@ -32,7 +37,13 @@ fn held(key: &str) -> Move {
 impl Move {
     /// Starts a copy and blocks until it waits at the row, with others committed before it.
     fn start_and_wait(&self) -> Running {
-        let mut running = self.folder.start(&self.line("--table t --json"));
+        self.start_as("postgres")
+    }
+
+    /// The same as another user.
+    pub(crate) fn start_as(&self, user: &str) -> Running {
+        let line = self.line("--table t --json").replace("postgres@", &format!("{user}@"));
+        let mut running = self.folder.start(&line);
         while self.waiting() == 0 {
             running.still_runs();
             std::thread::yield_now();
@@ -80,6 +91,44 @@ fn a_copy_that_is_killed_goes_on_and_has_every_row_once() {
 }
 
 #[test]
+fn rows_without_a_value_in_their_key_are_there_once_after_a_kill() {
+    for name in ["TEXT PRIMARY KEY", "TEXT UNIQUE"] {
+        let of = held_with("id INTEGER", name, "TEXT UNIQUE");
+        of.folder.connection().execute("UPDATE t SET name = NULL WHERE id % 2", []).unwrap();
+        let mut holder = of.to.connect();
+        holder.batch_execute("SELECT pg_advisory_lock(1)").unwrap();
+        let running = of.start_and_wait();
+        running.signal("KILL");
+        running.finish();
+        drop(holder);
+        while of.waiting() > 0 {}
+        of.equal("--table t", 0);
+        let rows = of.rows("SELECT count(*), count(DISTINCT id), count(name) FROM t");
+        assert_eq!(rows, [[Integer(ROWS), Integer(ROWS), Integer(ROWS / 2)]]);
+    }
+}
+
+#[test]
+fn a_copy_that_is_killed_counts_refused_rows_once() {
+    for key in ["id INTEGER PRIMARY KEY", "id INTEGER"] {
+        let of = held(key);
+        of.to.run("ALTER TABLE t ADD CHECK (id % 30000 <> 1)");
+        let mut holder = of.to.connect();
+        holder.batch_execute("SELECT pg_advisory_lock(1)").unwrap();
+        let running = of.start_and_wait();
+        running.signal("KILL");
+        running.finish();
+        let refused = of.rows("SELECT rejected = refused, refused > 0 FROM _forebay_copy");
+        assert_eq!(refused, [[Integer(1), Integer(1)]], "some are known, and some come later");
+        drop(holder);
+        while of.waiting() > 0 {}
+        assert_eq!(of.equal("--table t", 1)["tables"][0]["rejected"], 2);
+        of.equal("--table t --verify count", 1);
+        assert_eq!(of.count("t"), ROWS - 2);
+    }
+}
+
+#[test]
 fn a_group_of_a_killed_copy_that_arrives_late_is_not_there_twice() {
     let of = held("id INTEGER");
     let mut holder = of.to.connect();
@@ -97,10 +146,32 @@ fn a_group_of_a_killed_copy_that_arrives_late_is_not_there_twice() {
     let ran = second.finish();
     // Whichever of them was first: the rows are there once, in the end.
     if ran.code != Some(0) {
-        assert!(ran.errors.contains("another copy has written rows of t"), "{ran:?}");
+        assert!(
+            ran.errors.contains("another copy writes to the table t at this moment"),
+            "{ran:?}"
+        );
         of.equal("--table t", 0);
     }
     assert_eq!(of.count("t"), ROWS);
+}
+
+#[test]
+fn a_copy_that_begins_while_another_writes_its_first_rows_writes_none() {
+    let of = Move::with(
+        "CREATE TABLE t(id INTEGER); INSERT INTO t VALUES (1), (2); CREATE TABLE u(id INTEGER)",
+        "CREATE TABLE t(id BIGINT)",
+    );
+    of.equal("--table u", 0);
+    let mut other = of.to.connect();
+    other.batch_execute("BEGIN; LOCK TABLE _forebay_copy IN EXCLUSIVE MODE").unwrap();
+    let mut running = of.folder.start(&of.line("--table t"));
+    while of.count("pg_locks WHERE relation = '_forebay_copy'::regclass AND NOT granted") == 0 {
+        running.still_runs();
+    }
+    other.batch_execute("INSERT INTO t VALUES (1); COMMIT").unwrap();
+    let ran = running.finish().exits(3);
+    assert!(ran.errors.contains("another copy writes to the table t at this moment"), "{ran:?}");
+    assert_eq!(of.count("t"), 1);
 }
 
 #[test]
@@ -253,4 +324,37 @@ fn what_was_changed_behind_the_copy_is_found_and_copied_again_on_demand() {
     assert!(ran.errors.contains("--from-start writes all rows again"), "{ran:?}");
     of.equal("--table t --from-start", 0);
     assert_eq!(of.rows("SELECT v FROM t ORDER BY id"), [[text("c")], [text("b")]]);
+}
+
+#[test]
+fn a_table_that_has_shrunk_is_never_said_to_have_more_than_it_has() {
+    for key in ["id INTEGER PRIMARY KEY", "id INTEGER"] {
+        let of = Move::with(
+            &format!(
+                "CREATE TABLE t({key}, size INTEGER); INSERT INTO t VALUES (1, 1), (2, 'x'), (3, 3), (4, 4)"
+            ),
+            "",
+        );
+        of.equal("--table t", 1);
+        let ran = of.copy("--table t").exits(1);
+        assert!(ran.out.contains("3 rows copied, 3 of them before, 1 rejected;"), "{ran:?}");
+        of.to.run("DELETE FROM t WHERE id = 1");
+        let ran = of.copy("--table t").exits(3);
+        assert!(
+            ran.out.contains("2 of 3 rows are there, 1 rejected; THE COUNTS DIFFER"),
+            "{ran:?}"
+        );
+        of.to.run("INSERT INTO t VALUES (1, 1)");
+        of.folder.connection().execute("DELETE FROM t WHERE id = 1", []).unwrap();
+        let ran = of.copy("--table t").exits(3);
+        // To write all again would not take the row away.
+        assert!(
+            ran.errors.contains("TRUNCATE \"t\" in PostgreSQL")
+                && !ran.errors.contains("--from-start"),
+            "{ran:?}"
+        );
+        of.to.run("TRUNCATE t");
+        of.equal("--table t", 1);
+        assert_eq!(of.count("t"), 2);
+    }
 }

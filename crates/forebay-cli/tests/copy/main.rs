@@ -8,6 +8,7 @@ mod support;
 mod going_on;
 mod passwords;
 mod rejects;
+mod rights;
 mod snapshots;
 mod whole;
 

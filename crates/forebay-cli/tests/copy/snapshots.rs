@@ -84,6 +84,7 @@ fn a_summary_says_what_became_of_every_table() {
             "forebay copy app.db [url] --table topics --table log --table bad --rejects bad.ndjson",
         )
         .run("forebay copy app.db [url] --all-tables --verify none")
+        .run("forebay copy app.db [url] --table log")
         .run("forebay copy app.db [url] --table bad --json");
     assert_snapshot!("summaries", said.text);
 }
@@ -119,7 +120,9 @@ fn what_cannot_be_copied_is_told_with_what_to_do() {
     said.of
         .folder
         .write("text.db", "this is no database, and long enough to be told from one that is empty");
-    said.run("forebay copy missing.db [url] --table topics")
+    said.of.folder.write("empty.db", "");
+    said.run("forebay copy empty.db [url] --all-tables")
+        .run("forebay copy missing.db [url] --table topics")
         .run("forebay copy . [url] --table topics")
         .run("forebay copy text.db [url] --table topics")
         .run("forebay copy app.db [url] --table topic")

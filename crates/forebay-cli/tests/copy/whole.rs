@@ -1,6 +1,8 @@
 //! A copy that nothing comes between: values, types, keys, and what is compared in the end.
 
+use forebay::Sink as _;
 use forebay::Value::{self, Blob, Integer, Null, Real};
+use forebay_postgres::PostgresSink;
 
 use ::support::Database;
 
@@ -211,4 +213,21 @@ fn the_source_is_as_it_was() {
     let there = files();
     of.equal("--table t", 0);
     assert!(bytes() == before && files() == there);
+}
+
+#[test]
+fn the_server_is_called_what_the_sink_calls_it() {
+    let of = Move::with("CREATE TABLE t(id INTEGER PRIMARY KEY); INSERT INTO t VALUES (1)", "");
+    for url in [of.to.url(), of.to.tcp_url()] {
+        let name = PostgresSink::connect(&url).unwrap().name();
+        let copied = of.folder.run(&format!("forebay copy app.db {url} --table t --json"));
+        assert_eq!(copied.exits(0).summary()["into"], name);
+        let loaded = of.folder.run_on(
+            &format!(
+                "forebay load - --format csv --into {url} --table t --ignore-duplicates --json"
+            ),
+            "id\n1\n",
+        );
+        assert_eq!(loaded.exits(0).summary()["into"], name);
+    }
 }

@@ -185,6 +185,7 @@ fn a_server_that_is_not_ready_is_told_with_what_to_do() {
         ("--table t --upsert id", "id\n1\n"),
         ("--table t", "id,name\n1,x\n"),
         ("--table _forebay", "spool\nx\n"),
+        ("--table _forebay --create", "spool\nx\n"),
         ("--table t --config sqlite.toml", "id\n1\n"),
     ] {
         load.folder.write("sqlite.toml", "max_cache_bytes = 1048576\n");

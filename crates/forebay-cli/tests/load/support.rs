@@ -158,7 +158,8 @@ pub(crate) fn timeless(text: &str) -> String {
     let mut timeless = String::new();
     for line in text.split_inclusive('\n') {
         if line.starts_with("  time  ") {
-            timeless.push_str("  time         [seconds] s  [rate] rows/s\n");
+            let rate = if line.contains("rows/s") { "  [rate] rows/s" } else { "" };
+            timeless.push_str(&format!("  time         [seconds] s{rate}\n"));
             continue;
         }
         let mut line = line.to_owned();
