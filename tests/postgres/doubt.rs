@@ -48,10 +48,9 @@ impl Held {
     fn submit(&self, v: i32) -> Vec<Receipt> {
         let mut receipts = Vec::new();
         for step in 0..3 {
-            receipts.push(self.k.submit(&(1, v + step)).unwrap());
-            receipts.push(self.t.submit(&(v + step,)).unwrap());
-            receipts.push(self.k.submit(&(2, v + step)).unwrap());
+            receipts.extend([1, 2].map(|id| self.k.submit(&(id, v + step)).unwrap()));
         }
+        receipts.extend([0, 1, 2].map(|step| self.t.submit(&(v + step,)).unwrap()));
         receipts
     }
 

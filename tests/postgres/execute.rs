@@ -1,6 +1,6 @@
 //! Statements that are run alone: those that no transaction may hold, and what is said of one that may not have run.
 
-use forebay::{ErrorKind, WriteBuffer};
+use forebay::{Error, ErrorKind, WriteBuffer};
 use forebay_postgres::PostgresSink;
 use support::{Cluster, Database, Fate, Postgres, Proxy, lingering};
 
@@ -53,7 +53,7 @@ fn a_statement_is_never_told_to_have_run_when_the_connection_was_lost_before_it_
         let there = "SELECT count(*) FROM pg_indexes WHERE indexname = 'by_v'";
         assert_eq!(database.value::<i64>(there), i64::from(runs), "{fate:?}");
         assert_eq!(
-            ran.as_ref().err().map(|error| error.kind()),
+            ran.as_ref().err().map(Error::kind),
             (!runs).then_some(ErrorKind::Rejected),
             "{fate:?}"
         );

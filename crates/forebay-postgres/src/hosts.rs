@@ -90,3 +90,40 @@ fn without_hosts(config: &Config) -> Config {
         .load_balance_hosts(config.get_load_balance_hosts());
     copy
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every setting that a URL can have, none with its default.
+    const OPTIONS: &str = "options=-cgeqo%3Doff&application_name=app&sslmode=require&sslnegotiation=direct&connect_timeout=3\
+        &tcp_user_timeout=4&keepalives=0&keepalives_idle=5&keepalives_interval=6&keepalives_retries=7\
+        &target_session_attrs=read-write&channel_binding=require&load_balance_hosts=random";
+
+    fn parse(places: &str, more: &str) -> Config {
+        format!("postgres://app:secret@{places}/db?{OPTIONS}{more}").parse().unwrap()
+    }
+
+    #[test]
+    fn each_host_has_all_the_settings_of_the_url_and_its_own_port() {
+        let (one, two) = (parse("one:1", ""), parse("two:2", ""));
+        assert_eq!(each(&parse("one:1,two:2", "")), [one.clone(), two]);
+        assert_eq!(each(&one), std::slice::from_ref(&one));
+        let [one, two] = ["one", "two"].map(|host| parse("", &format!("&host={host}&port=9")));
+        assert_eq!(each(&parse("", "&host=one&host=two&port=9")), [one, two]);
+    }
+
+    #[test]
+    fn each_host_has_its_own_address() {
+        let both = parse("one:1,two:2", "&hostaddr=127.0.0.1,127.0.0.2");
+        let [one, two] = ["127.0.0.1", "127.0.0.2"].map(|address| format!("&hostaddr={address}"));
+        assert_eq!(each(&both), [parse("one:1", &one), parse("two:2", &two)]);
+    }
+
+    #[test]
+    fn lists_that_do_not_go_together_are_left_to_the_driver() {
+        for config in [parse("one,two", "&port=1,2,3"), parse("one,two", "&hostaddr=127.0.0.1")] {
+            assert_eq!(each(&config), std::slice::from_ref(&config));
+        }
+    }
+}

@@ -318,6 +318,17 @@ mod tests {
     }
 
     #[test]
+    fn several_hosts_may_be_listed_in_one_option() {
+        for url in
+            ["postgres:///app?host=one,two&port=1,2", "postgres:///app?host=one%2Ctwo&port=1,2"]
+        {
+            assert_eq!(parse(url).unwrap().to_string(), "app on one:1,two:2");
+        }
+        let folders = parse("postgres:///app?host=%2Fa,%2Fb").unwrap();
+        assert_eq!(folders.to_string(), "app on /a:5432,/b:5432");
+    }
+
+    #[test]
     fn a_certificate_of_the_url_is_taken_out_of_it() {
         let address =
             parse("postgres://app@db.example/app?sslrootcert=/etc/db%20one.pem&connect_timeout=3")
