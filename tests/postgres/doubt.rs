@@ -67,6 +67,13 @@ impl Held {
         )
     }
 
+    /// Waits until the server has decided what it was about.
+    fn decided(&self) {
+        let committing = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                          AND query = 'COMMIT' AND state = 'active'";
+        eventually("the server is done with it", || self.database.value::<i64>(committing) == 0);
+    }
+
     fn waits_for_books(&self) -> bool {
         let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
                      AND query LIKE 'UPDATE _forebay %' AND wait_event_type = 'Lock'";
@@ -177,7 +184,7 @@ fn a_batch_that_is_given_up_in_doubt_is_unknown_and_the_next_ones_are_written() 
                 held.database.run("CREATE TABLE refuse()");
             }
             held.open_gate();
-            eventually("the server is done with it", || held.sessions_in_commit() == 0);
+            held.decided();
         });
         for answer in answers(receipts) {
             let error = answer.unwrap_err();
@@ -213,7 +220,7 @@ fn a_batch_behind_one_in_doubt_that_was_given_up_waits_for_it_and_does_not_come_
     let _ = held.buffer.flush();
     assert_eq!(kinds(second), [ErrorKind::Unwritten], "the server is about the first one still");
     held.open_gate();
-    eventually("the server is done with it", || held.sessions_in_commit() == 0);
+    held.decided();
     assert_goes_on(&held, 30);
     assert_eq!(held.contents().0, [10, 11, 12, 30, 31, 32]);
 }

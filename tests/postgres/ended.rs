@@ -85,6 +85,19 @@ fn a_session_that_is_ended_at_any_step_of_a_batch_costs_no_row_and_none_is_there
 }
 
 #[test]
+fn a_session_that_is_ended_at_any_step_of_a_statement_that_is_run_has_it_run_once() {
+    for (step, trigger) in STEPS {
+        let database = Postgres::new(SCHEMA);
+        let sink = PostgresOptions::default().connect(&database.url()).unwrap();
+        let buffer = WriteBuffer::with_sink(sink, soon()).unwrap();
+        database.run(trigger);
+        buffer.execute("INSERT INTO t VALUES (5)").unwrap();
+        assert_eq!(database.column::<i64>("SELECT id FROM t"), [5], "{step}");
+        assert_eq!(buffer.stats().retries, 2, "{step}");
+    }
+}
+
+#[test]
 fn a_session_that_is_ended_between_batches_is_made_again() {
     let database = Postgres::new(SCHEMA);
     let sink = PostgresOptions::default().connect(&database.url()).unwrap();

@@ -2,7 +2,7 @@
 
 use forebay::{Error, ErrorKind, WriteBuffer};
 use forebay_postgres::PostgresSink;
-use support::{Cluster, Database, Fate, Postgres, Proxy, lingering};
+use support::{Cluster, Database, Fate, Postgres, Proxy, Session, eventually, lingering};
 
 const TABLE: &str = "CREATE TABLE t(id INT PRIMARY KEY, v INT)";
 
@@ -29,7 +29,7 @@ fn statements_that_no_transaction_may_hold_run_in_their_turn() {
         t.push(&(id, 1)).unwrap();
         buffer.execute(sql).unwrap_or_else(|error| panic!("{sql}: {error:#}"));
         assert_eq!(database.value::<i64>("SELECT max(id) FROM t"), id as i64, "{sql}");
-        support::eventually("it has run", || database.value::<i64>(has_run) == 1);
+        eventually("it has run", || database.value::<i64>(has_run) == 1);
     }
     let error = buffer.execute("VACUUM nowhere").unwrap_err();
     assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Rejected, Some("42P01")), "{error:#}");
@@ -83,4 +83,33 @@ fn a_statement_in_a_transaction_whose_answer_is_lost_has_run_once() {
         assert_eq!(database.value::<i64>("SELECT v FROM t"), 1, "{fate:?}");
         assert_eq!(proxy.lost() + proxy.unanswered(), 1, "{fate:?}");
     }
+}
+
+#[test]
+fn a_statement_whose_session_is_ended_while_it_runs_alone_is_unknown_and_not_run_again() {
+    let database = Postgres::new(TABLE);
+    let buffer = database.buffer();
+    let t = buffer.table("t").insert().producer().unwrap();
+    t.write(&(0, 0)).unwrap();
+    // What it waits for.
+    let mut other = database.session();
+    other.run("BEGIN; INSERT INTO t VALUES (1, 1)");
+    let receipt = std::thread::scope(|scope| {
+        let run = scope.spawn(|| buffer.execute("CREATE INDEX CONCURRENTLY by_v ON t(v)"));
+        eventually("it runs", || database.is_waiting(&buffer));
+        database.run(
+            "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity \
+             WHERE datname = current_database() AND application_name = 'forebay'",
+        );
+        run.join().unwrap()
+    });
+    let error = receipt.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unknown, "{error:#}");
+    other.run("COMMIT");
+    t.write(&(2, 2)).unwrap();
+    assert_eq!(database.column::<i64>("SELECT id FROM t ORDER BY id"), [0, 1, 2]);
+    let valid =
+        "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('by_v') AND indisvalid";
+    assert_eq!(database.value::<i64>(valid), 0);
+    assert_eq!((buffer.stats().unknown, buffer.stats().committed), (1, 2));
 }
