@@ -1,11 +1,12 @@
-//! The processes that the faults kill, hold up or mislead: `fault-child load|spool|replay|letters|outage|count|hold|clock DATABASE …`, or
-//! `fault-child server`.
+//! The processes that the faults kill, hold up or mislead: `fault-child load|spool|replay|letters|outage|count|hold|clock DATABASE …`,
+//! `fault-child keep URL …`, or `fault-child server`.
 //!
 //! Each says with a line on standard output that it begins. Whatever goes wrong in one ends it with a code and a message.
 #![allow(clippy::unwrap_used, reason = "a child that cannot go on fails at once")]
 
 mod clock;
 mod count;
+mod keep;
 mod letters;
 mod load;
 mod outage;
@@ -43,6 +44,9 @@ fn main() {
         ["replay", database] => spool::replay(database.as_ref()),
         ["count", database, process] => count::run(database.as_ref(), process.parse().unwrap()),
         ["clock", database] => clock::run(database.as_ref()),
+        ["keep", url, spool, from, to] => {
+            keep::push(url, spool.as_ref(), from.parse().unwrap(), to.parse().unwrap());
+        }
         ["server"] => serve(),
         ["hold", database] => count::hold(database.as_ref()),
         _ => panic!("no such task: {arguments:?}"),

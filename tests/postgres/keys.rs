@@ -46,3 +46,59 @@ fn keys_that_differ_and_are_equal_to_the_database_keep_the_newest_row() {
         assert_eq!(buffer.stats().rejected, 0, "{table}");
     }
 }
+
+#[test]
+fn a_group_with_keys_that_are_not_written_alike_is_written_and_its_later_row_wins() {
+    let spellings = [
+        ("NUMERIC", "1", "1.00"),
+        ("UUID", "00112233-4455-6677-8899-aabbccddeeff", "00112233-4455-6677-8899-AABBCCDDEEFF"),
+        ("TIMESTAMPTZ", "2026-12-01 12:00:00+00", "2026-12-01T13:00:00+01:00"),
+        ("INET", "127.0.0.1", "127.0.0.1/32"),
+        ("INTERVAL", "1 day", "24:00:00"),
+        ("CHAR(4)", "a", "a   "),
+        ("TEXT", "the same", "the same"),
+    ];
+    for (declared, one, other) in spellings {
+        for coalesces in [false, true] {
+            let database =
+                Postgres::new(&format!("CREATE TABLE t(k {declared} PRIMARY KEY, v TEXT)"));
+            let buffer = database.buffer();
+            let upsert = buffer.table("t").upsert(["k"]);
+            let upsert = if coalesces { upsert.coalesce() } else { upsert }.producer().unwrap();
+            let group = |rows: [(&str, &str); 2]| {
+                buffer.group(|group| rows.iter().try_for_each(|row| group.add(&upsert, row)))
+            };
+            upsert.push(&(one, "alone")).unwrap();
+            let first = group([(one, "first"), (other, "second")]).unwrap();
+            let second = group([(other, "third"), (one, "fourth")]).unwrap();
+            buffer.flush().unwrap();
+            first.wait().unwrap_or_else(|error| panic!("{declared}: {error:#}"));
+            second.wait().unwrap_or_else(|error| panic!("{declared}: {error:#}"));
+            assert_eq!(database.column::<String>("SELECT v FROM t"), ["fourth"], "{declared}");
+            assert_eq!(buffer.stats().rejected, 0, "{declared}");
+        }
+    }
+}
+
+#[test]
+fn keys_that_are_null_and_not_distinct_are_one_key() {
+    for (declared, coalesces) in
+        [("INT", false), ("INT", true), ("NUMERIC", false), ("TEXT", false)]
+    {
+        let database = Postgres::new(&format!(
+            "CREATE TABLE t(k {declared}, v TEXT, UNIQUE NULLS NOT DISTINCT (k))"
+        ));
+        let buffer = database.buffer();
+        let upsert = buffer.table("t").upsert(["k"]);
+        let upsert = if coalesces { upsert.coalesce() } else { upsert }.producer().unwrap();
+        let null = json!(null);
+        let receipts = ["first", "second"].map(|v| upsert.submit(&(&null, v)).unwrap());
+        let group = buffer.group(|group| {
+            ["third", "fourth"].iter().try_for_each(|v| group.add(&upsert, &(&null, v)))
+        });
+        buffer.flush().unwrap();
+        receipts.into_iter().for_each(|receipt| receipt.wait().unwrap());
+        group.unwrap().wait().unwrap_or_else(|error| panic!("{declared}: {error:#}"));
+        assert_eq!(database.column::<String>("SELECT v FROM t"), ["fourth"], "{declared}");
+    }
+}

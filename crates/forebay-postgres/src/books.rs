@@ -44,6 +44,8 @@ pub(crate) const ENTER: &str = "UPDATE _forebay SET told = applied, applied = $3
 const OPEN: &str = "INSERT INTO _forebay (spool, applied, told) VALUES ($1, $2, $2) \
     ON CONFLICT (spool) DO UPDATE SET applied = excluded.applied, told = least(_forebay.told, excluded.applied)";
 const LOOK: &str = "SELECT applied, told FROM _forebay WHERE spool = $1";
+// Of a process that was killed the server may be about the last COMMIT still: it is waited for.
+const LOOK_BEHIND: &str = "SELECT applied, told FROM _forebay WHERE spool = $1 FOR UPDATE";
 const UNTOLD: &str =
     "SELECT seq, letter FROM _forebay_rejected WHERE spool = $1 AND seq >= $2 ORDER BY seq";
 const KEEP: &str = "INSERT INTO _forebay_rejected (spool, seq, letter) VALUES ($1, $2, $3) \
@@ -213,12 +215,12 @@ fn trouble_with_books(message: &str) -> Error {
     Error::new(ErrorKind::Unavailable, message).with_table(BOOKS)
 }
 
-/// What the database says of a spool.
+/// What the database says of a spool, when nobody is about to change it.
 pub(crate) async fn look(
     client: &Client,
     spool: &str,
 ) -> Result<Option<Books>, tokio_postgres::Error> {
-    let Some(row) = client.query_opt(LOOK, &[&spool]).await? else { return Ok(None) };
+    let Some(row) = client.query_opt(LOOK_BEHIND, &[&spool]).await? else { return Ok(None) };
     let (applied, told): (i64, i64) = (row.get(0), row.get(1));
     let mut books = Books::new(applied.cast_unsigned());
     for row in client.query(UNTOLD, &[&spool, &told]).await? {

@@ -1,11 +1,14 @@
 //! A connection made and set up, or why it could not be.
 
+use std::future::poll_fn;
+
 use forebay::{Durability, Error, ErrorKind, Signals};
 use tokio_postgres::{Client, Row};
 
 use crate::books;
 use crate::driver::within;
 use crate::fault::{Failure, Trouble, Verdict, with_cause};
+use crate::hosts::{self, Link};
 use crate::options::{Address, PostgresOptions};
 use crate::session::Session;
 use crate::tls;
@@ -29,18 +32,23 @@ async fn open(address: &Address, options: &PostgresOptions) -> Result<Session, F
     let failed = |error| not_connected(address, &Trouble::Server(error));
     let tls = tls::connector(address.root_certificate.as_deref(), address.uses_tls())
         .map_err(|error| Failure::new(Verdict::Down, error))?;
-    let (client, connection) = address.config.connect(tls.clone()).await.map_err(failed)?;
+    let (client, connection) = hosts::first(&address.config, &tls)
+        .await
+        .map_err(|trouble| not_connected(address, &trouble))?;
     let version = connection.parameter("server_version").unwrap_or("").to_owned();
-    let task = tokio::spawn(async move {
-        // Whoever waits for an answer is told of an error.
-        let _ = connection.await;
-    });
-    let session = Session::new(client, task, tls);
+    let session = Session::new(client, tokio::spawn(drive(connection)), tls);
     check_version(address, &version)?;
     session.client().batch_execute(&settings(options)).await.map_err(failed)?;
     check_facts(address, options, session.client()).await?;
     tracing::debug!(server = %address, version, tls = address.uses_tls(), "connected");
     Ok(session)
+}
+
+/// Does what the connection's client asks, until one of them ends. What the server says unasked is not passed on, as the driver would to the
+/// log: a trigger's notice may hold a row's values.
+async fn drive(mut connection: Link) {
+    // Whoever waits for an answer is told of an error.
+    while let Some(Ok(_)) = poll_fn(|context| connection.poll_message(context)).await {}
 }
 
 /// A transaction of a process that is cut off must not keep its locks.

@@ -58,9 +58,7 @@ async fn within_transaction(
         Ok(()) => {
             let applied = Applied { transactions: 1, ..Applied::default() };
             match work.commit(batch, applied).await {
-                Err(Fault::Deferred(error)) => {
-                    failed(sql, "PostgreSQL refused to commit it").because(error)
-                }
+                Err(Fault::Deferred(error)) => refused_late(sql, &error),
                 committed => return committed,
             }
         }
@@ -91,6 +89,15 @@ async fn behind_entry(work: &mut Work<'_>, batch: &Batch<'_>, sql: &str) -> Resu
         }
         Err(Fault::Batch(failure)) => Err(Failure::new(Verdict::Unknown, failure.error).into()),
     }
+}
+
+/// What COMMIT refused.
+fn refused_late(sql: &str, error: &Error) -> Error {
+    let constraint = error.constraint().unwrap_or("a rule of the database");
+    failed(sql, &format!("at COMMIT it violates {constraint}"))
+        .with_constraint(constraint)
+        .with_sqlstate(error.sqlstate().unwrap_or(""))
+        .with_database_message(error.database_message().unwrap_or(""))
 }
 
 /// The extended protocol takes one statement only.

@@ -51,6 +51,7 @@ mod driver;
 mod encode;
 mod execute;
 mod fault;
+mod hosts;
 mod isolate;
 mod options;
 mod parameters;

@@ -10,6 +10,7 @@ use forebay::{Durability, Error, ErrorKind, Result};
 use percent_encoding::percent_decode_str;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
+use crate::hosts;
 use crate::sink::PostgresSink;
 
 /// How a [`PostgresSink`] connects and waits; all fields have defaults.
@@ -131,7 +132,7 @@ impl Address {
             config.password(password);
         }
         require_tls(&mut config)?;
-        if config.get_hosts().len() > 1 {
+        if hosts::count(&config) > 1 {
             config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         }
         if config.get_connect_timeout().is_none() {
@@ -159,9 +160,9 @@ impl Address {
     /// How long all its hosts together may take.
     pub(crate) fn patience(&self, options: &PostgresOptions) -> Duration {
         let each = self.config.get_connect_timeout().copied().unwrap_or(options.connect_timeout);
-        let hosts = self.config.get_hosts().len().max(self.config.get_hostaddrs().len());
         // What is asked on the connection that is made comes on top.
-        each.saturating_mul(u32::try_from(hosts).unwrap_or(u32::MAX)) + options.connect_timeout
+        each.saturating_mul(u32::try_from(hosts::count(&self.config)).unwrap_or(u32::MAX))
+            + options.connect_timeout
     }
 
     pub(crate) fn uses_tls(&self) -> bool {
@@ -218,10 +219,18 @@ fn take_ssl(url: &str) -> Result<(String, Ssl)> {
         }
         _ => !part.is_empty(),
     });
-    let kept: Vec<&str> = kept.collect();
+    let kept: Vec<String> = kept.map(one_by_one).collect();
     let url =
         if kept.is_empty() { place.to_owned() } else { format!("{place}?{}", kept.join("&")) };
     Ok((url, ssl))
+}
+
+/// The driver takes several hosts there only if each is an option of its own.
+fn one_by_one(part: &str) -> String {
+    match part.strip_prefix("host=") {
+        Some(hosts) => format!("host={}", hosts.replace("%2C", ",").replace(',', "&host=")),
+        None => part.to_owned(),
+    }
 }
 
 /// A password with an `@` or a `/` in it is cut there, and its rest would be told as the host's name.
@@ -306,6 +315,17 @@ mod tests {
             error.to_string(),
             "sslmode=disable is for a socket or loopback only, and app on db.example:5432 is neither: leave it out, or tunnel to it"
         );
+    }
+
+    #[test]
+    fn several_hosts_may_be_listed_in_one_option() {
+        for url in
+            ["postgres:///app?host=one,two&port=1,2", "postgres:///app?host=one%2Ctwo&port=1,2"]
+        {
+            assert_eq!(parse(url).unwrap().to_string(), "app on one:1,two:2");
+        }
+        let folders = parse("postgres:///app?host=%2Fa,%2Fb").unwrap();
+        assert_eq!(folders.to_string(), "app on /a:5432,/b:5432");
     }
 
     #[test]

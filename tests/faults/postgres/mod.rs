@@ -1,5 +1,6 @@
 //! A PostgreSQL server that is cut off, goes away and comes back.
 
+mod given_up;
 mod in_doubt;
 mod restarts;
 mod stalls;

@@ -1,0 +1,81 @@
+//! What only COMMIT finds: constraint triggers that are deferred and raise, with a code of PostgreSQL's or their own.
+
+use forebay::{Error, ErrorKind, Receipt};
+use support::{Database, Postgres};
+
+/// A table whose trigger refuses what is negative at COMMIT, with this code.
+fn guarded(code: &str) -> Postgres {
+    Postgres::new(&format!(
+        "CREATE TABLE t(id INT PRIMARY KEY, v INT);
+         CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             IF NEW.v < 0 THEN RAISE EXCEPTION 'no' USING ERRCODE = '{code}'; END IF;
+             RETURN NULL;
+         END $$;
+         CREATE CONSTRAINT TRIGGER guard AFTER INSERT OR UPDATE ON t
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION guard();"
+    ))
+}
+
+const CODES: [&str; 4] = ["P0001", "XY001", "23514", "ZZ999"];
+
+fn assert_refused(error: &Error, code: &str) {
+    assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Rejected, Some(code)), "{error:#}");
+}
+
+#[test]
+fn a_row_that_a_trigger_refuses_at_commit_is_refused_alone() {
+    for code in CODES {
+        let database = guarded(code);
+        let buffer = database.buffer();
+        let t = buffer.table("t").insert().producer().unwrap();
+        let submit = |id: i32| t.submit(&(id, if id % 7 == 3 { -1 } else { id })).unwrap();
+        let receipts: Vec<Receipt> = (0..20).map(submit).collect();
+        let group =
+            buffer.group(|group| [20, 24].iter().try_for_each(|&id| group.add(&t, &(id, 20 - id))));
+        buffer.flush().unwrap();
+        for (id, receipt) in receipts.into_iter().enumerate() {
+            match receipt.wait() {
+                Ok(()) => assert_ne!(id % 7, 3, "{code}"),
+                Err(error) => {
+                    assert_eq!(id % 7, 3, "{code}: {error:#}");
+                    assert_refused(&error, code);
+                }
+            }
+        }
+        assert_refused(&group.unwrap().wait().unwrap_err(), code);
+        let left: Vec<i64> = (0..20).filter(|id| id % 7 != 3).collect();
+        assert_eq!(database.column::<i64>("SELECT id FROM t ORDER BY id"), left, "{code}");
+        assert_eq!((buffer.stats().transactions, buffer.stats().pauses), (1, 0), "{code}");
+    }
+}
+
+#[test]
+fn a_coalesced_row_that_a_trigger_refuses_at_commit_leaves_the_row_before_it() {
+    for code in CODES {
+        let database = guarded(code);
+        let buffer = database.buffer();
+        let t = buffer.table("t").upsert(["id"]).coalesce().producer().unwrap();
+        let receipts = [(1, 5), (2, 6), (1, -5)].map(|row| t.submit(&row).unwrap());
+        buffer.flush().unwrap();
+        let [first, second, third] = receipts.map(Receipt::wait);
+        assert!(first.is_ok() && second.is_ok(), "{code}");
+        assert_refused(&third.unwrap_err(), code);
+        assert_eq!(database.column::<i64>("SELECT v FROM t ORDER BY id"), [5, 6], "{code}");
+    }
+}
+
+#[test]
+fn a_statement_that_a_trigger_refuses_at_commit_is_refused_and_the_next_one_runs() {
+    for code in CODES {
+        let database = guarded(code);
+        let buffer = database.buffer();
+        let error = buffer.execute("INSERT INTO t VALUES (1, -1)").unwrap_err();
+        assert_refused(&error, code);
+        assert_eq!(error.database_message(), Some("no"));
+        let said = format!("{error:#}");
+        assert!(said.starts_with("`INSERT INTO t VALUES (1, -1)` failed: at COMMIT it"), "{said}");
+        buffer.execute("INSERT INTO t VALUES (2, 2)").unwrap();
+        assert_eq!(database.column::<i64>("SELECT id FROM t"), [2], "{code}");
+        assert_eq!((buffer.stats().rejected, buffer.stats().pauses), (1, 0), "{code}");
+    }
+}
