@@ -57,7 +57,7 @@ const SWEEP: &str =
 
 /// Whether a table is the buffer's own.
 pub(crate) fn is_own(table: &str) -> bool {
-    [BOOKS, LETTERS].contains(&table)
+    [BOOKS, LETTERS].iter().any(|own| own.eq_ignore_ascii_case(table))
 }
 
 /// Whether both tables are there.

@@ -53,8 +53,14 @@ impl PostgresSink {
     pub fn create_books(url: &str) -> Result<()> {
         let options = PostgresOptions { bookkeeping: false, ..PostgresOptions::default() };
         let mut sink = options.connect(url)?;
-        let made = sink.ask(Question::Run(BOOKS_SQL)).map(drop);
-        made.map_err(|trouble| {
+        let made = match sink.ask(Question::Run(BOOKS_SQL)) {
+            // Somebody else makes them at this moment: the second of two that do is told of a key of the catalog's.
+            Err(Untold::Trouble(trouble)) if matches!(trouble.sqlstate(), "23505" | "42P07") => {
+                sink.ask(Question::Run(BOOKS_SQL))
+            }
+            made => made,
+        };
+        made.map(drop).map_err(|trouble| {
             let message = format!(
                 "cannot make the tables of the books in {}: GRANT CREATE ON SCHEMA to this user, or have another one run \
                  forebay_postgres::BOOKS_SQL",
