@@ -96,7 +96,9 @@ fn a_statement_whose_session_is_ended_while_it_runs_alone_is_unknown_and_not_run
     other.run("BEGIN; INSERT INTO t VALUES (1, 1)");
     let receipt = std::thread::scope(|scope| {
         let run = scope.spawn(|| buffer.execute("CREATE INDEX CONCURRENTLY by_v ON t(v)"));
-        eventually("it runs", || database.is_waiting(&buffer));
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND query LIKE 'CREATE INDEX%' AND wait_event_type = 'Lock'";
+        eventually("it runs", || database.value::<i64>(waits) == 1);
         database.run(
             "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity \
              WHERE datname = current_database() AND application_name = 'forebay'",

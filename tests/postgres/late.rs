@@ -1,10 +1,15 @@
-//! What only COMMIT finds: constraint triggers that are deferred and raise, with a code of PostgreSQL's or their own.
+//! Constraint triggers that raise, many of them not before COMMIT, with a code of PostgreSQL's or their own.
 
 use forebay::{Error, ErrorKind, Receipt};
 use support::{Database, Postgres};
 
 /// A table whose trigger refuses what is negative at COMMIT, with this code.
 fn guarded(code: &str) -> Postgres {
+    guarded_by(code, "DEFERRED")
+}
+
+/// The same, when it is DEFERRED or IMMEDIATE.
+fn guarded_by(code: &str, when: &str) -> Postgres {
     Postgres::new(&format!(
         "CREATE TABLE t(id INT PRIMARY KEY, v INT);
          CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -12,20 +17,22 @@ fn guarded(code: &str) -> Postgres {
              RETURN NULL;
          END $$;
          CREATE CONSTRAINT TRIGGER guard AFTER INSERT OR UPDATE ON t
-             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION guard();"
+             DEFERRABLE INITIALLY {when} FOR EACH ROW EXECUTE FUNCTION guard();"
     ))
 }
 
-const CODES: [&str; 4] = ["P0001", "XY001", "23514", "ZZ999"];
+/// Of a RAISE, of their own, of a constraint; and some with which the server itself would say that no row is to blame.
+const CODES: [&str; 7] = ["P0001", "XY001", "23514", "ZZ999", "42501", "55000", "57P01"];
 
 fn assert_refused(error: &Error, code: &str) {
     assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Rejected, Some(code)), "{error:#}");
 }
 
 #[test]
-fn a_row_that_a_trigger_refuses_at_commit_is_refused_alone() {
-    for code in CODES {
-        let database = guarded(code);
+fn a_row_that_a_trigger_refuses_at_once_or_at_commit_is_refused_alone() {
+    let cases = CODES.iter().flat_map(|code| ["IMMEDIATE", "DEFERRED"].map(|when| (*code, when)));
+    for (code, when) in cases {
+        let database = guarded_by(code, when);
         let buffer = database.buffer();
         let t = buffer.table("t").insert().producer().unwrap();
         let submit = |id: i32| t.submit(&(id, if id % 7 == 3 { -1 } else { id })).unwrap();

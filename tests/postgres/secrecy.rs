@@ -25,8 +25,10 @@ const CANARIES: [&str; 7] = [
 const INTEGER: i64 = 7_331_918_273_645;
 
 const SCHEMA: &str = "
+    CREATE SEQUENCE calls;
     CREATE TABLE t(id BIGINT PRIMARY KEY, v TEXT CHECK (length(v) < 30), n BIGINT, r REAL, j JSONB, d NUMERIC, u TEXT UNIQUE);
     CREATE FUNCTION chat() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF nextval('calls') <= 2 THEN RAISE EXCEPTION 'not now, %', NEW USING ERRCODE = '40001'; END IF;
         RAISE NOTICE 'got %', NEW.v; RAISE WARNING 'got % too', NEW; RETURN NEW;
     END $$;
     CREATE TRIGGER chat BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION chat();";
@@ -79,7 +81,7 @@ fn no_value_and_no_password_is_in_the_log_at_any_level_of_any_library() {
     client
         .batch_execute(&format!(
             "{SCHEMA} CREATE ROLE app LOGIN PASSWORD '{PASSWORD}';
-             GRANT ALL ON ALL TABLES IN SCHEMA public TO app"
+             GRANT ALL ON ALL TABLES IN SCHEMA public TO app; GRANT ALL ON SEQUENCE calls TO app"
         ))
         .unwrap();
     cluster.admit("local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n");
@@ -100,6 +102,7 @@ fn no_value_and_no_password_is_in_the_log_at_any_level_of_any_library() {
     // And where it cannot connect.
     PostgresSink::connect(&url.replace("app:", "nobody:")).map(drop).unwrap_err();
     let text = log.text();
+    assert!(text.contains("retry 2/"), "a busy database is told of");
     assert!(text.contains("tokio_postgres"), "the driver's lines are among them");
     assert!(text.contains("forebay"), "and ours");
     let leaks = text.lines().filter(|line| CANARIES.iter().any(|canary| line.contains(canary)));

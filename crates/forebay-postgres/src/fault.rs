@@ -128,6 +128,10 @@ impl Trouble {
                 "the buffer closed while its answer was waited for".to_owned()
             }
             Self::Server(error) => match error.as_db_error() {
+                // What it says may hold a row's values.
+                Some(error) if is_raised(error) => {
+                    format!("a function's RAISE (SQLSTATE {})", error.code().code())
+                }
                 Some(error) => {
                     format!("PostgreSQL: {} (SQLSTATE {})", error.message(), error.code().code())
                 }
@@ -168,6 +172,11 @@ fn is_fatal(error: &DbError) -> bool {
     matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
 }
 
+/// Whether a function of the application's raised it, whatever code it took for that.
+fn is_raised(error: &DbError) -> bool {
+    error.routine() == Some("exec_stmt_raise")
+}
+
 /// Tells what an error means.
 pub(crate) fn judge(trouble: &Trouble, stage: Stage, table: &str) -> Fault {
     match trouble.database_error() {
@@ -193,6 +202,11 @@ fn judge_code(trouble: &Trouble, error: &DbError, stage: Stage, table: &str) -> 
     let down =
         |message: &str| batch(trouble, table, ErrorKind::Unavailable, message, Verdict::Down);
     match (class, code) {
+        // With these a trigger asks for another try; with any other it refuses the row.
+        _ if is_raised(error) && class != "40" && code != "55P03" => match commit {
+            true => Fault::Deferred(refused(error, table)),
+            false => Fault::Row(refused(error, table)),
+        },
         // Whether a connection ended before or behind its COMMIT is not told.
         (_, "40003") | ("08" | "57" | "58" | "XX", _)
             if commit && (is_fatal(error) || class != "57") =>
@@ -314,7 +328,7 @@ fn refused(error: &DbError, table: &str) -> Error {
         "22003" => "a column's range of numbers".to_owned(),
         "22021" => "the database's encoding".to_owned(),
         "44000" => named("WITH CHECK OPTION", error.constraint()),
-        _ if code.starts_with("P0") => "a trigger's RAISE".to_owned(),
+        _ if code.starts_with("P0") || is_raised(error) => "a trigger's RAISE".to_owned(),
         _ if code.starts_with("54") => "a limit of the server's".to_owned(),
         _ if code.starts_with("22") => of_type,
         _ => format!("a rule of the database (SQLSTATE {code})"),
