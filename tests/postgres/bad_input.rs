@@ -237,7 +237,7 @@ fn a_text_with_a_nul_is_refused_when_it_is_pushed() {
 fn the_tables_of_the_books_may_be_made_by_several_at_once() {
     let database = Postgres::new("DROP TABLE _forebay, _forebay_rejected");
     let url = database.url();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let made: Vec<_> =
             (0..8).map(|_| scope.spawn(|| PostgresSink::create_books(&url))).collect();
         for made in made {
