@@ -234,6 +234,30 @@ fn a_text_with_a_nul_is_refused_when_it_is_pushed() {
 }
 
 #[test]
+fn a_row_that_a_policy_refuses_is_refused_alone() {
+    let cluster = guarded();
+    let mut client = cluster.config("postgres").connect(NoTls).unwrap();
+    client
+        .batch_execute(
+            "CREATE TABLE t(id BIGINT PRIMARY KEY); ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY small ON t USING (true) WITH CHECK (id < 10);
+             GRANT SELECT, INSERT, UPDATE, DELETE ON t, _forebay, _forebay_rejected TO app",
+        )
+        .unwrap();
+    let url = format!("postgres://app:{PASSWORD}@{}/postgres", cluster.address());
+    let sink = PostgresSink::connect(&url).unwrap();
+    let buffer = WriteBuffer::with_sink(sink, lingering()).unwrap();
+    let t = buffer.table("t").insert().producer().unwrap();
+    let receipts = [1, 11, 2].map(|id| t.submit(&(id,)).unwrap());
+    buffer.flush().unwrap();
+    let [first, second, third] = receipts.map(forebay::Receipt::wait);
+    assert!(first.is_ok() && third.is_ok());
+    let error = second.unwrap_err();
+    assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Rejected, Some("42501")));
+    assert_says(&error, &["t refused a row", "row-level security"]);
+}
+
+#[test]
 fn the_tables_of_the_books_may_be_made_by_several_at_once() {
     let database = Postgres::new("DROP TABLE _forebay, _forebay_rejected");
     let url = database.url();

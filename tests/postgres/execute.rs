@@ -115,3 +115,16 @@ fn a_statement_whose_session_is_ended_while_it_runs_alone_is_unknown_and_not_run
     assert_eq!(database.value::<i64>(valid), 0);
     assert_eq!((buffer.stats().unknown, buffer.stats().committed), (1, 2));
 }
+
+#[test]
+fn a_copy_without_a_file_is_refused_and_the_buffer_goes_on() {
+    let database = Postgres::new(TABLE);
+    let buffer = database.buffer();
+    for sql in ["COPY t FROM STDIN", "copy t to stdout"] {
+        let error = buffer.execute(sql).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Rejected, "{error:#}");
+        assert!(error.to_string().contains("forebay load"), "{error}");
+    }
+    buffer.table("t").insert().producer().unwrap().write(&(1, 1)).unwrap();
+    assert_eq!((buffer.stats().retries, buffer.stats().pauses), (0, 0));
+}

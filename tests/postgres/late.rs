@@ -22,7 +22,7 @@ fn guarded_by(code: &str, when: &str) -> Postgres {
 }
 
 /// Of a RAISE, of their own, of a constraint; and some with which the server itself would say that no row is to blame.
-const CODES: [&str; 7] = ["P0001", "XY001", "23514", "ZZ999", "42501", "55000", "57P01"];
+const CODES: [&str; 8] = ["P0001", "XY001", "23514", "ZZ999", "42501", "55000", "57P01", "25006"];
 
 fn assert_refused(error: &Error, code: &str) {
     assert_eq!((error.kind(), error.sqlstate()), (ErrorKind::Rejected, Some(code)), "{error:#}");

@@ -150,6 +150,8 @@ impl Bookkeeping {
                         .map(|pending| pending.decided)
                         .unwrap_or_default());
                 }
+                // A standby has taken over that had not come so far: this batch cannot be there either.
+                Some(applied) if is_own && applied < entry.start => return Err(books.begin_anew()),
                 None if is_own => {
                     let gone = "the row of _forebay that tells whether a transaction was committed is gone";
                     books.pending = None;
@@ -159,10 +161,7 @@ impl Bookkeeping {
             }
         } else if is_own {
             // Somebody has tidied the table up, or the batch before this one was given up.
-            books.pending = None;
-            books.is_entered = false;
-            let anew = "the buffer's row in _forebay is not where it was left, and is made again";
-            return Err(Failure::new(Verdict::Busy, trouble_with_books(anew)).into());
+            return Err(books.begin_anew());
         }
         Err(Failure::new(Verdict::Fatal, fenced_off(entry, applied)).into())
     }
@@ -187,6 +186,14 @@ impl Bookkeeping {
             kept.map_err(|trouble| unentered(work.judge(&trouble, LETTERS)))?;
         }
         Ok(())
+    }
+
+    /// The next attempt enters this buffer where its batch begins.
+    fn begin_anew(&mut self) -> Fault {
+        self.pending = None;
+        self.is_entered = false;
+        let anew = "the buffer's row in _forebay is not where it was left, and is made again";
+        Failure::new(Verdict::Busy, trouble_with_books(anew)).into()
     }
 
     /// The answer to COMMIT was lost.

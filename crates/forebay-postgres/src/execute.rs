@@ -28,11 +28,9 @@ pub(crate) async fn execute(
         _ => "".into(),
     };
     let word = first_word(&text);
-    let done = if CONTROL.contains(&word.as_str()) {
-        let why = "transactions are the writer's; use group() for rows that belong together";
-        refuse(work, batch, failed(&text, why)).await
-    } else {
-        within_transaction(work, batch, &text).await
+    let done = match unfit(&word, &text) {
+        Some(why) => refuse(work, batch, failed(&text, why)).await,
+        None => within_transaction(work, batch, &text).await,
     };
     if done.is_err() {
         work.roll_back().await?;
@@ -40,6 +38,20 @@ pub(crate) async fn execute(
     // Whatever it changed, the tables may not be what they were.
     work.session.forget();
     Ok((done?, SESSION.contains(&word.as_str())))
+}
+
+/// Why a statement is not run at all.
+fn unfit(word: &str, sql: &str) -> Option<&'static str> {
+    let names = |stream: &str| sql.to_ascii_uppercase().contains(stream);
+    match word {
+        _ if CONTROL.contains(&word) => {
+            Some("transactions are the writer's; use group() for rows that belong together")
+        }
+        "COPY" if names("STDIN") || names("STDOUT") => Some(
+            "there is nobody to send its rows or to take them; use a producer, `forebay load`, or psql",
+        ),
+        _ => None,
+    }
 }
 
 fn failed(sql: &str, why: &str) -> Error {

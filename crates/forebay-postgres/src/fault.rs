@@ -111,7 +111,7 @@ impl Trouble {
     pub(crate) fn ends_session(&self) -> bool {
         match self.database_error() {
             None => true,
-            Some(error) => is_fatal(error) || matches!(error.code().code(), "25006"),
+            Some(error) => is_fatal(error) || error.code().code() == "25006" && !is_raised(error),
         }
     }
 
@@ -208,9 +208,10 @@ fn judge_code(trouble: &Trouble, error: &DbError, stage: Stage, table: &str) -> 
             false => Fault::Row(refused(error, table)),
         },
         // Whether a connection ended before or behind its COMMIT is not told.
-        (_, "40003") | ("08" | "57" | "58" | "XX", _)
-            if commit && (is_fatal(error) || class != "57") =>
-        {
+        (_, "40003") | ("08" | "58" | "XX", _) if commit => {
+            doubt(trouble, table, "the connection ended at COMMIT")
+        }
+        _ if commit && is_fatal(error) && class != "25" => {
             doubt(trouble, table, "the connection ended at COMMIT")
         }
         ("40", _) => busy("the transaction met another one, and was rolled back"),
@@ -240,6 +241,10 @@ fn judge_code(trouble: &Trouble, error: &DbError, stage: Stage, table: &str) -> 
             "the database is damaged: look at the server's log, and restore a backup",
             Verdict::Fatal,
         ),
+        // With it extensions say what they cannot read.
+        (_, "XX000") if stage != Stage::Prepare && !is_fatal(error) => {
+            Fault::Row(refused(error, table))
+        }
         ("58" | "XX", _) => batch(
             trouble,
             table,
@@ -254,8 +259,9 @@ fn judge_code(trouble: &Trouble, error: &DbError, stage: Stage, table: &str) -> 
             "the server ended the connection: the transaction took too long",
             Verdict::Busy,
         ),
+        _ if refuses_by_policy(error) => Fault::Row(refused(error, table)),
         _ if commit && is_of_a_row(class) => Fault::Deferred(refused(error, table)),
-        _ if is_of_a_row(class) => Fault::Row(refused(error, table)),
+        _ if is_of_a_row(class) && stage != Stage::Prepare => Fault::Row(refused(error, table)),
         // The text is the application's, which is told of it.
         _ if stage == Stage::Execute => Fault::Row(refused(error, table)),
         // A text that a type such as tsvector cannot read.
@@ -268,6 +274,11 @@ fn judge_code(trouble: &Trouble, error: &DbError, stage: Stage, table: &str) -> 
         }
         _ => down("the server refuses to write"),
     }
+}
+
+/// Whether a policy of row-level security refuses a row: it has the code of a missing right.
+fn refuses_by_policy(error: &DbError) -> bool {
+    error.routine() == Some("ExecWithCheckOptions")
 }
 
 /// Whether errors of a class come of a row: of its values, a constraint, a trigger. A class that is not PostgreSQL's own is that of a
@@ -328,6 +339,7 @@ fn refused(error: &DbError, table: &str) -> Error {
         "22003" => "a column's range of numbers".to_owned(),
         "22021" => "the database's encoding".to_owned(),
         "44000" => named("WITH CHECK OPTION", error.constraint()),
+        "42501" if refuses_by_policy(error) => "a policy of row-level security".to_owned(),
         _ if code.starts_with("P0") || is_raised(error) => "a trigger's RAISE".to_owned(),
         _ if code.starts_with("54") => "a limit of the server's".to_owned(),
         _ if code.starts_with("22") => of_type,

@@ -14,6 +14,9 @@ use crate::fault::Trouble;
 /// What a client's calls go through.
 pub(crate) type Link = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
 
+/// How many addresses of a host have time to be tried, each for the driver's own limit: a name often has one of each kind.
+pub(crate) const ADDRESSES: u32 = 2;
+
 /// How many hosts there are to try.
 pub(crate) fn count(config: &Config) -> usize {
     config.get_hosts().len().max(config.get_hostaddrs().len())
@@ -30,6 +33,7 @@ pub(crate) async fn first(
         fastrand::shuffle(&mut hosts);
     }
     let limit = config.get_connect_timeout().copied().unwrap_or(Duration::MAX);
+    let limit = limit.saturating_mul(ADDRESSES);
     let mut why = Trouble::GivenUp(GivenUp::After(limit));
     for host in hosts {
         match timeout(limit, host.connect(tls.clone())).await {

@@ -28,7 +28,7 @@ use crate::sink::PostgresSink;
 pub struct PostgresOptions {
     /// The name under which the server lists the connection, unless the URL has `application_name`. Default `forebay`.
     pub application_name: String,
-    /// How long a connection to one host may take to be made, with all that is asked first, unless the URL has `connect_timeout`.
+    /// How long a connection to one address may take to be made, with all that is asked first, unless the URL has `connect_timeout`.
     /// Default 10 s.
     pub connect_timeout: Duration,
     /// How long one attempt waits for a lock that another transaction holds, before the transaction is rolled back and tried again
@@ -161,8 +161,8 @@ impl Address {
     pub(crate) fn patience(&self, options: &PostgresOptions) -> Duration {
         let each = self.config.get_connect_timeout().copied().unwrap_or(options.connect_timeout);
         // What is asked on the connection that is made comes on top.
-        each.saturating_mul(u32::try_from(hosts::count(&self.config)).unwrap_or(u32::MAX))
-            + options.connect_timeout
+        let addresses = u32::try_from(hosts::count(&self.config)).unwrap_or(u32::MAX);
+        each.saturating_mul(addresses.saturating_mul(hosts::ADDRESSES)) + options.connect_timeout
     }
 
     pub(crate) fn uses_tls(&self) -> bool {
