@@ -3,8 +3,8 @@
 use std::thread;
 use std::time::Duration;
 
-use forebay::{ErrorKind, Health, Producer, Receipt, Result, Retry, WriteBuffer};
-use forebay_postgres::PostgresOptions;
+use forebay::{ErrorKind, Health, Producer, Receipt, Result, Retry, Sink, WriteBuffer};
+use forebay_postgres::{PostgresOptions, PostgresSink};
 use postgres::Client;
 use support::{Cluster, Database, LONG, Postgres, Proxy, Session, eventually, lingering};
 
@@ -243,4 +243,23 @@ fn a_batch_that_is_given_up_while_the_server_is_away_is_unwritten_and_the_next_o
         assert_goes_on(&held, 100 * round);
     }
     assert_eq!(held.contents().0, [10, 11, 12, 200, 201, 202, 300, 301, 302, 400, 401, 402]);
+}
+
+#[test]
+fn an_entry_that_comes_late_does_not_take_the_books_back() {
+    let database = Postgres::new("CREATE TABLE t(id INT)");
+    let sink = PostgresSink::connect(&database.url()).unwrap();
+    let name = sink.books_name().unwrap();
+    let buffer = WriteBuffer::with_sink(sink, lingering()).unwrap();
+    let t = buffer.table("t").insert().producer().unwrap();
+    t.write(&(1,)).unwrap();
+    t.write(&(2,)).unwrap();
+    let applied = format!("SELECT applied FROM _forebay WHERE spool = '{name}'");
+    assert_eq!(database.value::<i64>(&applied), 2);
+    // What the sink sends to enter itself, over a connection that had been given up before the rows were written.
+    let mut late = PostgresSink::connect(&database.url()).unwrap();
+    late.open_books(&name, 0).unwrap();
+    assert_eq!(database.value::<i64>(&applied), 2);
+    t.write(&(3,)).unwrap();
+    assert_eq!(database.column::<i64>("SELECT id FROM t ORDER BY id"), [1, 2, 3]);
 }

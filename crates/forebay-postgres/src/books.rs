@@ -41,8 +41,9 @@ const ARE_THERE: &str =
     "SELECT to_regclass('_forebay') IS NOT NULL AND to_regclass('_forebay_rejected') IS NOT NULL";
 // Batches come one after the other: when one begins, the dead letters of those before it are delivered.
 pub(crate) const ENTER: &str = "UPDATE _forebay SET told = applied, applied = $3, changed = now() WHERE spool = $1 AND applied = $2";
+// Never backwards: over a connection that was given up it may come late, when batches have been entered over another.
 const OPEN: &str = "INSERT INTO _forebay (spool, applied, told) VALUES ($1, $2, $2) \
-    ON CONFLICT (spool) DO UPDATE SET applied = excluded.applied, told = least(_forebay.told, excluded.applied)";
+    ON CONFLICT (spool) DO UPDATE SET applied = greatest(_forebay.applied, excluded.applied)";
 const LOOK: &str = "SELECT applied, told FROM _forebay WHERE spool = $1";
 // Of a process that was killed the server may be about the last COMMIT still: it is waited for.
 const LOOK_BEHIND: &str = "SELECT applied, told FROM _forebay WHERE spool = $1 FOR UPDATE";
@@ -159,7 +160,7 @@ impl Bookkeeping {
                 }
                 _ => {}
             }
-        } else if is_own {
+        } else if is_own && applied.is_none_or(|applied| applied < entry.start) {
             // Somebody has tidied the table up, or the batch before this one was given up.
             return Err(books.begin_anew());
         }
