@@ -174,35 +174,35 @@ impl Work<'_> {
         self.unchanged(batch, &places, answers)
     }
 
-    /// The same with the transaction's beginning before it. Also whether its entry was made.
+    /// The same behind the beginning of the transaction and its entry. Also whether that was made.
+    ///
+    /// The answer to BEGIN is waited for: were it refused, as by somebody's cancel that comes late, each statement sent behind it would be a
+    /// transaction of its own.
     async fn send_all(
         &mut self,
         batch: &Batch<'_>,
         entry: Option<Statement>,
         calls: Vec<Call>,
     ) -> Result<(bool, u64), Fault> {
+        self.control("BEGIN", BOOKS).await?;
         let places: Vec<(usize, u64)> = calls.iter().map(|call| (call.first, call.rows)).collect();
         let client = self.session.client();
-        let begin = async { client.batch_execute("BEGIN").await.map(|()| 1) };
-        let enter = async {
+        let enter: Reply<'_> = Box::pin(async {
             match (entry, batch.entry()) {
                 (Some(statement), Some(entry)) => enter(client, &statement, &entry).await,
                 _ => Ok(1),
             }
-        };
-        let head: [Reply<'_>; 2] = [Box::pin(begin), Box::pin(enter)];
-        let calls =
-            head.into_iter().chain(calls.into_iter().map(|call| run(client, call))).collect();
+        });
+        let calls = calls.into_iter().map(|call| run(client, call));
+        let calls = std::iter::once(enter).chain(calls).collect();
         let answers = pipelined(self.options.reply_timeout, self.signals, calls).await;
         let answers = answers.map_err(|given_up| self.judge_silence(batch, given_up))?;
         let mut answers = answers.into_iter();
-        for answer in answers.by_ref().take(2) {
-            match answer {
-                // What came behind it met the rows of an attempt that was committed.
-                Ok(0) => return Ok((false, 0)),
-                Ok(_) => {}
-                Err(error) => return Err(books::unentered(self.judge(&error.into(), BOOKS))),
-            }
+        match answers.next() {
+            // What came behind it met the rows of an attempt that was committed.
+            Some(Ok(0)) => return Ok((false, 0)),
+            Some(Err(error)) => return Err(books::unentered(self.judge(&error.into(), BOOKS))),
+            _ => {}
         }
         Ok((true, self.unchanged(batch, &places, answers)?))
     }
