@@ -133,7 +133,8 @@ fn the_map_names_every_file() {
 fn every_test_that_proves_a_promise_is_there() {
     let promises = fs::read_to_string(root().join("docs/durability.md")).expect("the promises");
     let tests = files(&[".rs"]).into_iter().map(|(_, text)| text).collect::<String>();
-    let is_test = |name: &&str| name.matches('_').count() > 3 && !name.contains(['=', '/', '.', ' ']);
+    let is_test =
+        |name: &&str| name.matches('_').count() > 3 && !name.contains(['=', '/', '.', ' ']);
     let named: Vec<&str> = promises.split('`').filter(is_test).collect();
     assert!(named.len() > 20, "{named:?}");
     for name in named {

@@ -169,35 +169,52 @@ impl Work<'_> {
         let places: Vec<(usize, u64)> = calls.iter().map(|call| (call.first, call.rows)).collect();
         let client = self.session.client();
         let calls = calls.into_iter().map(|call| run(client, call)).collect();
-        let answers = pipelined(self.options.reply_timeout, self.signals, calls).await;
-        let answers = answers.map_err(|given_up| self.judge_silence(batch, given_up))?;
+        let (limit, mut answers) = (self.options.reply_timeout, Vec::new());
+        let sent = pipelined(limit, self.signals, calls, &mut answers).await;
+        sent.map_err(|given_up| self.judge_silence(batch, given_up))?;
         self.unchanged(batch, &places, answers)
     }
 
     /// The same behind the beginning of the transaction and its entry. Also whether that was made.
     ///
-    /// The answer to BEGIN is waited for: were it refused, as by somebody's cancel that comes late, each statement sent behind it would be a
-    /// transaction of its own.
+    /// Were BEGIN refused, each statement behind it would be a transaction of its own. Only a cancel can do that, so none is sent for a
+    /// session whose BEGIN has no answer; and what somebody else's has done is not known.
     async fn send_all(
         &mut self,
         batch: &Batch<'_>,
         entry: Option<Statement>,
         calls: Vec<Call>,
     ) -> Result<(bool, u64), Fault> {
-        self.control("BEGIN", BOOKS).await?;
         let places: Vec<(usize, u64)> = calls.iter().map(|call| (call.first, call.rows)).collect();
         let client = self.session.client();
-        let enter: Reply<'_> = Box::pin(async {
+        let begin = async { client.batch_execute("BEGIN").await.map(|()| 1) };
+        let enter = async {
             match (entry, batch.entry()) {
                 (Some(statement), Some(entry)) => enter(client, &statement, &entry).await,
                 _ => Ok(1),
             }
-        });
+        };
+        let head: [Reply<'_>; 2] = [Box::pin(begin), Box::pin(enter)];
         let calls = calls.into_iter().map(|call| run(client, call));
-        let calls = std::iter::once(enter).chain(calls).collect();
-        let answers = pipelined(self.options.reply_timeout, self.signals, calls).await;
-        let answers = answers.map_err(|given_up| self.judge_silence(batch, given_up))?;
+        let calls = head.into_iter().chain(calls).collect();
+        let (limit, mut answers) = (self.options.reply_timeout, Vec::new());
+        if let Err(given_up) = pipelined(limit, self.signals, calls, &mut answers).await {
+            let fault = self.judge_silence(batch, given_up);
+            if answers.is_empty() {
+                self.over = Some(Over::Lost);
+            }
+            return Err(fault);
+        }
         let mut answers = answers.into_iter();
+        if let Some(Err(error)) = answers.next() {
+            let trouble = Trouble::from(error);
+            let failure = Failure::from(books::unentered(self.judge(&trouble, BOOKS)));
+            let verdict = match trouble.database_error() {
+                Some(_) if self.over.is_none() => Verdict::Unknown,
+                _ => failure.verdict,
+            };
+            return Err(Failure::new(verdict, failure.error).into());
+        }
         match answers.next() {
             // What came behind it met the rows of an attempt that was committed.
             Some(Ok(0)) => return Ok((false, 0)),

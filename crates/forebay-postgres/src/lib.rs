@@ -18,7 +18,7 @@
 //!
 //! A batch is one transaction. Consecutive rows of one shape are one statement, whose parameters are an array for each column:
 //! `INSERT … SELECT … FROM unnest($1::int8[], $2::text[]) … ON CONFLICT …`, one text for every number of rows. All statements of a batch are
-//! sent before the first answer to them is waited for. A key that comes twice in a run of rows keeps the newest, unless the table has triggers or
+//! sent before the first answer is waited for. A key that comes twice in a run of rows keeps the newest, unless the table has triggers or
 //! `newest_by` needs the database to compare: then the run is cut there. Rows with a key are sent in the key's order, so that two
 //! processes do not wait for each other's rows in a circle.
 //!
