@@ -6,17 +6,12 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::queue::Shared;
 use crate::receipt::{Outcome, Receipt};
-use crate::state::{Life, State};
-use crate::sync::MutexGuard;
+use crate::state::Life;
 use crate::wait;
-
-/// How long the lock is waited for before a push asks whether it is in another process.
-const SOON: Duration = Duration::from_millis(10);
 
 /// Why rows were not admitted.
 pub(crate) enum Refused {
@@ -83,17 +78,6 @@ impl Admitted {
 }
 
 impl Shared {
-    /// The state, for calls that need not ask in which process they are. In a child of the one that opened the buffer the
-    /// lock may be held for ever, by a thread that was not forked; elsewhere it is held for a copy's time. So whoever does not
-    /// get it soon asks: to do so at every contended push would be a system call for each.
-    pub(crate) fn lock_in_this_process(&self) -> Result<MutexGuard<'_, State>> {
-        if let Some(state) = self.try_lock_for(SOON) {
-            return Ok(state);
-        }
-        self.check_process()?;
-        Ok(self.lock())
-    }
-
     /// As [`admit`](Self::admit), and has the waker woken when there may be room.
     fn poll_admit(&self, rows: &mut Admission<'_>, waker: &Waker) -> Poll<Result<Admitted>> {
         match self.admit(&rows.frames, rows.rows, rows.receipt) {

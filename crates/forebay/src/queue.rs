@@ -31,6 +31,9 @@ use crate::writer::Worker;
 /// Threads that are woken at once when there is room again. One in a model, so that it shows what the next needs.
 const AT_ONCE: usize = if cfg!(forebay_loom) { 1 } else { 2 };
 
+/// How long a lock is waited for before a call asks whether it is in another process.
+const SOON: Duration = Duration::from_millis(10);
+
 /// What handles, receipts and the writer share.
 pub(crate) struct Shared {
     pub(crate) config: Config,
@@ -104,10 +107,6 @@ impl Shared {
         self.state.lock()
     }
 
-    pub(crate) fn try_lock_for(&self, moment: Duration) -> Option<MutexGuard<'_, State>> {
-        self.state.try_lock_for(moment)
-    }
-
     /// What the buffer writes to, for messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -125,6 +124,20 @@ impl Shared {
             return Ok(());
         }
         Err(self.forked())
+    }
+
+    /// A lock of the buffer's, for calls that need not ask in which process they are. In a child of the one that opened the
+    /// buffer it may be held for ever, by a thread that was not forked; elsewhere it is held for a copy's time. So whoever
+    /// does not get it soon asks: to do so at every contended push would be a system call for each.
+    pub(crate) fn lock_in_this_process<'a, T>(
+        &self,
+        mutex: &'a Mutex<T>,
+    ) -> Result<MutexGuard<'a, T>> {
+        if let Some(guard) = mutex.try_lock_for(SOON) {
+            return Ok(guard);
+        }
+        self.check_process()?;
+        Ok(mutex.lock())
     }
 
     fn forked(&self) -> Error {
@@ -165,7 +178,7 @@ impl Shared {
             }
             check = spool::check_of(frames);
         }
-        let mut state = self.lock_in_this_process().map_err(Refused::Because)?;
+        let mut state = self.lock_in_this_process(&self.state).map_err(Refused::Because)?;
         let admitted = state.append(frames, check, rows, receipt);
         let wake = match admitted {
             Ok(_) => match state.sleep {

@@ -76,12 +76,15 @@ impl Outcome {
         self.decided.load(Ordering::Acquire) > seq
     }
 
-    /// What became of the rows, if they are decided.
-    fn look(&self, rows: &Range<u64>) -> Option<Result<()>> {
+    /// What became of the rows, if they are decided. Also in a forked child, unless the fork met the lock held.
+    fn look(&self, rows: &Range<u64>, shared: &Shared) -> Option<Result<()>> {
         if !self.is_decided(rows.end - 1) {
             return None;
         }
-        let inner = self.inner.lock();
+        let inner = match shared.lock_in_this_process(&self.inner) {
+            Ok(inner) => inner,
+            Err(forked) => return Some(Err(forked)),
+        };
         let first = inner.troubles.partition_point(|trouble| trouble.rows.end <= rows.start);
         let trouble = inner.troubles.get(first).filter(|trouble| trouble.rows.start < rows.end);
         Some(trouble.map_or(Ok(()), |trouble| Err(trouble.error.clone())))
@@ -208,7 +211,11 @@ impl Receipt {
 
     /// What became of the row, if it is decided. Neither blocks nor makes its batch due.
     pub fn decided(&self) -> Option<Result<()>> {
-        if self.rows.is_empty() { Some(Ok(())) } else { self.outcome.look(&self.rows) }
+        if self.rows.is_empty() {
+            Some(Ok(()))
+        } else {
+            self.outcome.look(&self.rows, &self.shared)
+        }
     }
 }
 
@@ -284,5 +291,35 @@ impl Future for Barrier {
 impl Drop for Barrier {
     fn drop(&mut self) {
         self.outcome.leave(self.ticket);
+    }
+}
+
+#[cfg(all(test, feature = "sqlite", not(any(forebay_loom, forebay_shuttle))))]
+mod tests {
+    use std::sync::Arc;
+
+    use fork::{Fork, fork, waitpid};
+
+    use super::{Outcome, Receipt};
+    use crate::buffer::WriteBuffer;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_child_forked_while_the_outcome_was_locked_is_told_though_the_row_is_decided() {
+        let folder = tempfile::tempdir().unwrap();
+        let buffer = WriteBuffer::open(folder.path().join("app.db")).unwrap();
+        let outcome = Arc::new(Outcome::new(0));
+        drop(outcome.decide(1, &[]));
+        let receipt = Receipt::new(Arc::clone(buffer.shared()), Arc::clone(&outcome), 0..1);
+        let held = outcome.inner.lock();
+        match fork().unwrap() {
+            Fork::Child => {
+                let told = receipt.wait().is_err_and(|error| error.kind() == ErrorKind::Forked);
+                std::process::exit(i32::from(!told));
+            }
+            Fork::Parent(child) => assert_eq!(waitpid(child).unwrap(), 0, "it was not told"),
+        }
+        drop(held);
+        receipt.wait().expect("the parent is told that it is there");
     }
 }
