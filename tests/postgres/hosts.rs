@@ -60,7 +60,7 @@ fn a_host_that_stalls_or_where_nobody_listens_is_passed_over() {
 }
 
 #[test]
-fn a_read_only_host_is_passed_over_and_when_all_are_that_is_said() {
+fn a_read_only_host_is_passed_over_and_when_none_is_left_each_hosts_reason_is_said() {
     let standby = Cluster::private(&[("fsync", "off")]);
     let database = Postgres::new(TABLE);
     standby
@@ -78,8 +78,15 @@ fn a_read_only_host_is_passed_over_and_when_all_are_that_is_said() {
         assert_eq!(error.kind(), ErrorKind::Open, "{error:#}");
         assert_says(
             &error,
-            &[&standby, "none of its hosts takes writes", "standbys, or read-only"],
+            &[&format!("{standby}: it takes no writes"), "a standby, or read-only"],
         );
+    }
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    for url in urls(&[gone.clone(), standby.clone()], &name(&database)) {
+        let error = options().connect(&url).map(drop).unwrap_err();
+        let is_gone = format!("{gone}: check host and port, and that the server runs (");
+        let says = [&is_gone, "refused", &format!("{standby}: it takes no writes")];
+        assert_says(&error, &says);
     }
 }
 

@@ -32,9 +32,8 @@ async fn open(address: &Address, options: &PostgresOptions) -> Result<Session, F
     let failed = |error| not_connected(address, &Trouble::Server(error));
     let tls = tls::connector(address.root_certificate.as_deref(), address.uses_tls())
         .map_err(|error| Failure::new(Verdict::Down, error))?;
-    let (client, connection) = hosts::first(&address.config, &tls)
-        .await
-        .map_err(|trouble| not_connected(address, &trouble))?;
+    let (client, connection) =
+        hosts::first(&address.config, &tls).await.map_err(|tried| no_host(address, &tried))?;
     let version = connection.parameter("server_version").unwrap_or("").to_owned();
     let session = Session::new(client, tokio::spawn(drive(connection)), tls);
     check_version(address, &version)?;
@@ -128,10 +127,38 @@ fn refuse(message: String) -> Result<(), Failure> {
     Err(Failure::new(Verdict::Down, Error::new(ErrorKind::Open, message)))
 }
 
+/// Why none of the hosts was connected to: each may have had a reason of its own.
+fn no_host(address: &Address, tried: &[(String, Trouble)]) -> Failure {
+    match tried {
+        [] => unreachable!("a URL without a host is refused"),
+        [(_, trouble)] => not_connected(address, trouble),
+        [before @ .., (last, trouble)] => {
+            let mut why = String::new();
+            for (place, trouble) in before {
+                why += &format!("{place}: {} ({}); ", reason(address, trouble), trouble.cause());
+            }
+            why += &format!("{last}: {}", reason(address, trouble));
+            not_connected_because(address, &why, trouble)
+        }
+    }
+}
+
 /// Why a connection was not made, to the person who can change that.
 fn not_connected(address: &Address, trouble: &Trouble) -> Failure {
+    not_connected_because(address, &reason(address, trouble), trouble)
+}
+
+fn not_connected_because(address: &Address, why: &str, trouble: &Trouble) -> Failure {
+    let error = Error::new(ErrorKind::Open, format!("cannot connect to {address}: {why}"));
     let code = trouble.sqlstate();
-    let why = match code {
+    let passes = code.is_empty() || ["53", "57", "08"].iter().any(|class| code.starts_with(class));
+    let verdict = if passes { Verdict::Busy } else { Verdict::Down };
+    Failure::new(verdict, with_cause(error, trouble))
+}
+
+fn reason(address: &Address, trouble: &Trouble) -> String {
+    let code = trouble.sqlstate();
+    match code {
         "28P01" => format!("the password of {} is refused, or none was given: it goes into the URL or PGPASSWORD", address.user()),
         "28000" => format!("{} may not connect: see pg_hba.conf on the server, and whether TLS is asked for", address.user()),
         "3D000" => format!("there is no database {}: CREATE DATABASE makes one", address.database()),
@@ -146,7 +173,7 @@ fn not_connected(address: &Address, trouble: &Trouble) -> Failure {
                 format!("the server asks {} for a password: it goes into the URL or PGPASSWORD", address.user())
             }
             cause if cause.contains("does not allow writes") => {
-                "none of its hosts takes writes: they are standbys, or read-only".to_owned()
+                "it takes no writes: it is a standby, or read-only".to_owned()
             }
             cause if cause.contains("TLS") => {
                 "no encrypted connection could be made: does the server have ssl = on, and a certificate for this host \
@@ -155,9 +182,5 @@ fn not_connected(address: &Address, trouble: &Trouble) -> Failure {
             }
             _ => "check host and port, and that the server runs".to_owned(),
         },
-    };
-    let error = Error::new(ErrorKind::Open, format!("cannot connect to {address}: {why}"));
-    let passes = code.is_empty() || ["53", "57", "08"].iter().any(|class| code.starts_with(class));
-    let verdict = if passes { Verdict::Busy } else { Verdict::Down };
-    Failure::new(verdict, with_cause(error, trouble))
+    }
 }

@@ -22,27 +22,46 @@ pub(crate) fn count(config: &Config) -> usize {
     config.get_hosts().len().max(config.get_hostaddrs().len())
 }
 
-/// Connects to the first host that takes writes. The driver has a limit for the network's part only: a host that takes the connection and
-/// says nothing would have the time of all.
+/// Connects to the first host that takes writes, or says where it tried and what came of it. The driver has a limit for the network's part
+/// only: a host that takes the connection and says nothing would have the time of all.
 pub(crate) async fn first(
     config: &Config,
     tls: &MakeRustlsConnect,
-) -> Result<(Client, Link), Trouble> {
+) -> Result<(Client, Link), Vec<(String, Trouble)>> {
     let mut hosts = each(config);
     if config.get_load_balance_hosts() == LoadBalanceHosts::Random {
         fastrand::shuffle(&mut hosts);
     }
     let limit = config.get_connect_timeout().copied().unwrap_or(Duration::MAX);
     let limit = limit.saturating_mul(ADDRESSES);
-    let mut why = Trouble::GivenUp(GivenUp::After(limit));
+    let mut tried = Vec::new();
     for host in hosts {
-        match timeout(limit, host.connect(tls.clone())).await {
+        let trouble = match timeout(limit, host.connect(tls.clone())).await {
             Ok(Ok(made)) => return Ok(made),
-            Ok(Err(error)) => why = error.into(),
-            Err(_) => why = Trouble::GivenUp(GivenUp::After(limit)),
-        }
+            Ok(Err(error)) => error.into(),
+            Err(_) => Trouble::GivenUp(GivenUp::After(limit)),
+        };
+        tried.push((places(&host), trouble));
     }
-    Err(why)
+    Err(tried)
+}
+
+/// `db.example:5432`, or some of these.
+pub(crate) fn places(config: &Config) -> String {
+    let ports = config.get_ports();
+    let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
+    let hosts = config.get_hosts().iter().enumerate().map(|(index, host)| match host {
+        Host::Tcp(host) => format!("{host}:{}", port(index)),
+        #[cfg(unix)]
+        Host::Unix(folder) => format!("{}:{}", folder.display(), port(index)),
+    });
+    let addresses = config.get_hostaddrs().iter().enumerate();
+    let addresses = addresses.map(|(index, address)| format!("{address}:{}", port(index)));
+    let mut places: Vec<String> = hosts.collect();
+    if places.is_empty() {
+        places = addresses.collect();
+    }
+    places.join(",")
 }
 
 /// How to connect to each host alone. Lists that do not go together are left to the driver, which says so.

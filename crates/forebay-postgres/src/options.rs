@@ -178,21 +178,8 @@ impl fmt::Display for Address {
 }
 
 fn name(config: &tokio_postgres::Config) -> String {
-    let ports = config.get_ports();
-    let port = |index: usize| ports.get(index).or(ports.first()).copied().unwrap_or(5432);
-    let hosts = config.get_hosts().iter().enumerate().map(|(index, host)| match host {
-        Host::Tcp(host) => format!("{host}:{}", port(index)),
-        #[cfg(unix)]
-        Host::Unix(folder) => format!("{}:{}", folder.display(), port(index)),
-    });
-    let addresses = config.get_hostaddrs().iter().enumerate();
-    let addresses = addresses.map(|(index, address)| format!("{address}:{}", port(index)));
-    let mut places: Vec<String> = hosts.collect();
-    if places.is_empty() {
-        places = addresses.collect();
-    }
     let database = config.get_dbname().or(config.get_user()).unwrap_or("the default database");
-    format!("{database} on {}", places.join(","))
+    format!("{database} on {}", hosts::places(config))
 }
 
 /// What a URL says of TLS that the driver does not know: it always verifies.
