@@ -274,7 +274,7 @@ Exit codes:
   2         wrong arguments
   3         failed; the message says why, the summary what was committed
   4         stopped at once by a second signal
-  130, 143  ended by Ctrl-C or SIGTERM, in good order";
+  129, 130, 143  ended by a signal, in good order";
 
 /// What there are manual pages of.
 const PAGES: [&str; 12] = [

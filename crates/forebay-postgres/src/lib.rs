@@ -18,7 +18,7 @@
 //!
 //! A batch is one transaction. Consecutive rows of one shape are one statement, whose parameters are an array for each column:
 //! `INSERT … SELECT … FROM unnest($1::int8[], $2::text[]) … ON CONFLICT …`, one text for every number of rows. All statements of a batch are
-//! sent before the first answer is waited for. A key that comes twice in a run of rows keeps the newest, unless the table has triggers or
+//! sent before the first answer is waited for. A key that comes twice in a run of rows keeps the newest, unless the table has triggers or a second unique index, or
 //! `newest_by` needs the database to compare: then the run is cut there. Rows with a key are sent in the key's order, so that two
 //! processes do not wait for each other's rows in a circle.
 //!
@@ -38,9 +38,8 @@
 //!
 //! # A sharded PostgreSQL
 //!
-//! Only plain SQL is sent: no temporary tables, no COPY, no function but `unnest`, and one row of books for each buffer. What is asked of
-//! the catalog is `pg_class`, `pg_attribute`, `pg_type`, `pg_index`, `pg_constraint` and `pg_trigger`. Citus: the key of an upsert must hold the
-//! distribution column. Run against PostgreSQL 15; Citus, CockroachDB and YugabyteDB were not.
+//! What writes rows is plain SQL: no temporary tables, no COPY, and one row of books for each buffer; `docs/postgres.md` has the list of what is
+//! asked of the catalog. Citus: the key of an upsert must hold the distribution column. Run against PostgreSQL 15; Citus, CockroachDB and YugabyteDB were not.
 
 mod apply;
 mod books;

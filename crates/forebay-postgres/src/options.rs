@@ -61,8 +61,9 @@ impl Default for PostgresOptions {
 }
 
 impl PostgresOptions {
-    /// Connects. The URL is that of [`PostgresSink::connect`]. Blocks for `connect_timeout` at the most; may be called on a
-    /// runtime's thread, which it blocks too.
+    /// Connects. The URL is that of [`PostgresSink::connect`]. Blocks for `connect_timeout` for each address, of which two for each
+    /// host have time, and once more for what is asked on the connection: with one host and the defaults 30 s at the most. May be called
+    /// on a runtime's thread, which it blocks too.
     ///
     /// # Errors
     ///

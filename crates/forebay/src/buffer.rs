@@ -113,7 +113,7 @@ impl WriteBuffer {
     ///
     /// # Errors
     ///
-    /// [`Config`](ErrorKind::Config) for a wrong setting.
+    /// As [`Builder::open`].
     pub fn with_sink(sink: impl Sink + 'static, config: Config) -> Result<Self> {
         Self::builder_with_sink(sink).config(config).open()
     }
@@ -145,12 +145,12 @@ impl WriteBuffer {
     /// Makes a producer whose rows are the parameters of a statement: INSERT, REPLACE, UPDATE or DELETE,
     /// also with WITH before it. A struct's or map's fields go to the parameters `:name` (or `@name`,
     /// `$name`), a tuple's values to the parameters in order. The statement runs once for each row.
-    /// Blocks for the batch that is being written.
+    /// Blocks for the batch that is being written. With PostgreSQL INSERT, UPDATE, DELETE or MERGE, and `:name` or `$1`.
     ///
     /// # Errors
     ///
     /// [`Statement`](ErrorKind::Statement) for anything that a row-by-row write is not: a query,
-    /// RETURNING, several statements in one, transaction control, DDL, PRAGMA.
+    /// RETURNING, several statements in one, transaction control, DDL, PRAGMA; and as [`describe`](Self::describe).
     pub fn statement(&self, sql: &str) -> Result<Producer> {
         let text = sql.to_owned();
         let info = self.shared().with_sink(move |sink| sink.prepare(&text))?;
@@ -186,8 +186,8 @@ impl WriteBuffer {
     }
 
     /// Runs one SQL statement on the writer's connection: after everything accepted before it, before
-    /// everything accepted after it, alone and outside a transaction. For DDL, VACUUM, PRAGMA and the like;
-    /// what a PRAGMA changes about the connection, rather than the file, does not last. It counts as one row.
+    /// everything accepted after it, alone; with SQLite and no spool outside a transaction. For DDL, VACUUM, PRAGMA and the like;
+    /// what a PRAGMA or SET changes about the connection, rather than the database, does not last. It counts as one row.
     /// Blocks until it is done. Producers see a changed table at their next row.
     ///
     /// With a [spool](Config::spool) the statement commits together with the books, once. `ATTACH`, `DETACH`, `PRAGMA` and
@@ -239,11 +239,13 @@ impl WriteBuffer {
     }
 
     /// Blocks until every row accepted so far is decided. Their batch is due at once. While the database
-    /// cannot be written this waits with it; ask [`health`](Self::health).
+    /// cannot be written this waits with it; ask [`health`](Self::health). Ok says that they are decided, not that all were
+    /// written: refused rows are dead letters, and [`Stats`] counts those that a close left.
     ///
     /// # Errors
     ///
-    /// When the buffer has failed, and where waiting would be for ever.
+    /// [`Failed`](ErrorKind::Failed) when the buffer has failed, [`WouldDeadlock`](ErrorKind::WouldDeadlock) on the thread
+    /// that writes, and [`Forked`](ErrorKind::Forked) in a child process.
     pub fn flush(&self) -> Result<()> {
         self.shared().may_wait("flush")?;
         let barrier = self.shared().barrier();
@@ -255,7 +257,7 @@ impl WriteBuffer {
     ///
     /// # Errors
     ///
-    /// When the buffer has failed, and on the thread that writes, whoever polls there.
+    /// As [`flush`](Self::flush); on the thread that writes whoever polls there.
     pub async fn flush_async(&self) -> Result<()> {
         self.shared().may_wait("flush")?;
         let barrier = self.shared().barrier();
@@ -264,7 +266,8 @@ impl WriteBuffer {
     }
 
     /// Closes the buffer for all its clones and producers: refuses new rows, writes the rest, closes the
-    /// connection. Blocks for `close_timeout` at the most. Closing again waits for the same end.
+    /// connection. Blocks until the rest is written, for `close_timeout` at the most; where rows are left then, a quarter of a
+    /// second more for the database, and while `on_reject` takes them, 30 s at the most. Closing again waits for the same end.
     ///
     /// # Errors
     ///

@@ -55,9 +55,11 @@ pub struct Config {
     /// The largest row (or group) that is accepted, encoded, in bytes. Default 1 MiB; at most a
     /// quarter of `max_buffer_bytes`.
     pub max_row_bytes: usize,
-    /// What a commit survives. Default [`Durability::Normal`].
+    /// What a commit survives. Default [`Durability::Normal`]. SQLite; the sink of PostgreSQL has an option of its own and ignores
+    /// this one.
     pub durability: Durability,
-    /// How long one attempt waits for a lock that somebody else holds. Default 30 s.
+    /// How long one attempt waits for a lock that somebody else holds. Default 30 s. SQLite; the sink of PostgreSQL has
+    /// `lock_timeout` instead.
     #[serde(with = "humantime_serde")]
     pub busy_timeout: Duration,
     /// What follows when an attempt fails for a reason outside the rows.
@@ -129,10 +131,10 @@ pub enum Durability {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retry {
-    /// Retries, each after twice the delay of the one before, until the buffer counts as paused.
+    /// Retries, each after twice the delay of the one before, 30 s at the most, until the buffer counts as paused.
     /// Default 5; at most 30.
     pub max_retries: u32,
-    /// The delay before the first retry, give or take a tenth. Default 100 ms.
+    /// The delay before the first retry, give or take a tenth; more than 30 s counts as 30 s. Default 100 ms.
     #[serde(with = "humantime_serde")]
     pub delay: Duration,
     /// The pace of further attempts while the buffer is paused. Default 500 ms; 1 ms to 1 h.

@@ -230,7 +230,7 @@ impl Shared {
     pub(crate) fn check_spooled(&self, rows: u64) -> Result<()> {
         let Some(spool) = self.spool.as_ref().filter(|_| rows > 0) else { return Ok(()) };
         let message = format!(
-            "closing {} left {} in the spool {}, not lost: they are written when that is opened again, or by `forebay spool replay`; \
+            "closing {} left {} in the spool {}, not lost: they are written when that is opened again, or where the database is SQLite by `forebay spool replay`; \
              a longer close_timeout, which was {:?}, gives more time",
             self.name(),
             count_of_rows(rows),

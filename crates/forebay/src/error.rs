@@ -36,7 +36,22 @@ struct Inner {
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// What kind of thing went wrong; the kind decides what a program can do about it.
+/// What kind of thing went wrong; the kind decides what a program can do about it:
+///
+/// | kind | the row | what to do |
+/// |---|---|---|
+/// | `Full`, `TimedOut` of a push | not accepted | slow down, or try again later |
+/// | `Config`, `Statement`, `Schema`, `UnknownField`, `Encode`, `TooManyShapes`, `TooLarge` | not accepted | mend the program, the settings or the table; to try again does not help |
+/// | `TimedOut` of a receipt or of `ready` | still to be written | wait again, ask `health` |
+/// | `Rejected` | not in the table | see [`constraint`](Error::constraint), mend the row |
+/// | `Unknown` | perhaps in the table | look it up by its key; an upsert may simply be repeated |
+/// | `Unwritten` | not in the table | hand it over again |
+/// | `Spooled` | in the spool | nothing: who opens the spool next writes it |
+/// | `Busy`, `Unavailable`, of `health` and `ready` | kept | mend the cause; the buffer goes on by itself |
+/// | `Open`, `Spool` of an opening | there is no buffer | what the message says |
+/// | `Spool` of a push | not accepted | make room on the spool's disk |
+/// | `Failed`, and its cause `Corrupt`, `DatabaseMoved`, `Panicked` | its receipt says | mend the cause, open a new buffer |
+/// | `Closed`, `Forked`, `WouldDeadlock` | of a push: not accepted; of a wait: the buffer goes on | the program calls at the wrong place |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -74,7 +89,7 @@ pub enum ErrorKind {
     /// Whether this row is in the table is not known: the commit was asked for, and its answer was lost. With a
     /// spool that is found out, but for an `execute` that cannot run in a transaction.
     Unknown,
-    /// This row was not written: the buffer closed or gave up before its turn.
+    /// This row was not written: the buffer closed, failed or gave up before its turn.
     Unwritten,
     /// This row, or for `close` so many rows, is in the spool: the buffer closed or failed before it was written. It is decided,
     /// once, when the spool is opened again: do not write it anew.

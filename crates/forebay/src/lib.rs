@@ -36,10 +36,13 @@
 //! | [`try_push`](Producer::try_push) | never |
 //! | [`push_timeout`](Producer::push_timeout) | while the buffer is full, for the time given |
 //! | [`wait`](Receipt::wait), [`write`](Producer::write), [`flush`](WriteBuffer::flush), [`execute`](WriteBuffer::execute) | until the rows are decided |
-//! | [`close`](WriteBuffer::close) | until all is written, for `close_timeout` at the most |
+//! | [`close`](WriteBuffer::close), dropping the last handle | until all is written, for about `close_timeout` at the most; the drop on a thread of an async runtime for a tenth of a second |
+//! | [`wait_timeout`](Receipt::wait_timeout), [`close_within`](WriteBuffer::close_within) | as above, for about the time given at the most |
 //! | [`table`](WriteBuffer::table)…`producer()`, [`statement`](WriteBuffer::statement), [`describe`](WriteBuffer::describe) | until the batch at hand is written |
+//! | [`Builder::open`] | while another connection has the file locked, for `busy_timeout` at the most |
 //! | [`Builder::open`] with a [spool](Config::spool) | until all of the spool is read and room for two files is reserved; not until its rows are written |
 //! | [`Readers::get`] | while all connections to read with are held, for `busy_timeout` at the most |
+//! | [`stats`](WriteBuffer::stats), [`health`](WriteBuffer::health), [`ready`](WriteBuffer::ready), [`decided`](Receipt::decided) | never for the database |
 //!
 //! With a spool a push makes no system call: it copies the row into a mapped file, which a thread of the spool's has made before. But
 //! the first row with a new list of fields is noted in two files, and where the disk does not keep up with what is written, the

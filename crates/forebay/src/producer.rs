@@ -82,13 +82,16 @@ impl Producer {
         Self { handle, stream }
     }
 
-    /// Puts a row into the buffer; it is in memory when this returns. Blocks while the buffer is full.
+    /// Puts a row into the buffer; it is in memory, or in the [spool](crate::Config::spool), when this returns. Blocks while
+    /// the buffer is full.
     ///
     /// # Errors
     ///
-    /// For a row that cannot be encoded or does not fit its table, and when the buffer is closed or has
-    /// failed; the row was not accepted then. [`WouldDeadlock`](ErrorKind::WouldDeadlock) when the buffer
-    /// is full and this is the thread that writes.
+    /// The row was not accepted. [`Encode`](ErrorKind::Encode), [`UnknownField`](ErrorKind::UnknownField),
+    /// [`Schema`](ErrorKind::Schema), [`TooManyShapes`](ErrorKind::TooManyShapes) or [`TooLarge`](ErrorKind::TooLarge) for
+    /// the row itself; [`Spool`](ErrorKind::Spool) when there is no room to note a new list of fields;
+    /// [`Closed`](ErrorKind::Closed), [`Failed`](ErrorKind::Failed) or [`Forked`](ErrorKind::Forked) for the buffer;
+    /// [`WouldDeadlock`](ErrorKind::WouldDeadlock) when it is full and this is the thread that writes.
     pub fn push<R: Serialize + ?Sized>(&self, row: &R) -> Result<()> {
         self.enqueue(row, Patient::Yes, 0, |frame| match self.shared().admit(frame, 1, false) {
             Ok(_) => Ok(()),

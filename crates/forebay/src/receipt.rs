@@ -177,7 +177,7 @@ impl Receipt {
     /// [`Spooled`](ErrorKind::Spooled): the same with a [spool](crate::Config::spool), in which the row is; also where it
     /// would be unknown. Whoever opens the spool next writes it.
     /// [`WouldDeadlock`](ErrorKind::WouldDeadlock): called on the thread that writes, such as from
-    /// `on_reject`; the row is written all the same.
+    /// `on_reject`; the row is written all the same. [`Forked`](ErrorKind::Forked): called in a child process; the parent writes it.
     pub fn wait(mut self) -> Result<()> {
         if self.decided().is_none() {
             self.shared.may_wait("wait for a receipt")?;

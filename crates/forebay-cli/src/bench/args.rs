@@ -265,4 +265,4 @@ Exit codes:
   2         wrong arguments
   3         failed, or a contender did; the message says why
   4         stopped at once by a second signal
-  130, 143  ended by Ctrl-C or SIGTERM, in good order";
+  129, 130, 143  ended by a signal, in good order";

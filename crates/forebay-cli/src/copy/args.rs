@@ -134,4 +134,4 @@ Exit codes:
   2         wrong arguments
   3         failed, or not equal in the end; the message says what
   4         stopped at once by a second signal
-  130, 143  ended by Ctrl-C or SIGTERM, in good order";
+  129, 130, 143  ended by a signal, in good order";

@@ -54,7 +54,7 @@ pub(super) fn needed(folder: &Path, given: Option<&Path>, seen: &Inspection) -> 
                 "the spool {name} was used with the database {named}, which is not there, as seen from here"
             ),
         })
-        .hint("--database says where it is")
+        .hint("--database says where it is; rows for PostgreSQL are written by the application, when it opens its buffer")
     };
     database(given, seen)?.ok_or_else(|| failure(&seen.database))
 }
