@@ -1,5 +1,6 @@
 //! Columns of types that SQLite does not have, and columns that change while they are written to.
 
+use forebay::Receipt;
 use serde_json::{Value as Json, json};
 use support::{Database, Postgres};
 
@@ -99,4 +100,34 @@ fn session_of(database: &Postgres) -> i64 {
     database.value(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'forebay'",
     )
+}
+
+#[test]
+fn a_name_that_is_too_long_for_a_column_of_names_is_refused_alone() {
+    let database = Postgres::new("CREATE TABLE t(id INT PRIMARY KEY, v NAME)");
+    let buffer = database.buffer();
+    let t = buffer.table("t").insert().producer().unwrap();
+    let long = "n".repeat(70);
+    let receipts = ["short", &long, "another"].map(|name| t.submit(&(name.len(), name)).unwrap());
+    buffer.flush().unwrap();
+    let [first, refused, last] = receipts.map(Receipt::wait);
+    assert!(first.is_ok() && last.is_ok());
+    assert_eq!(refused.unwrap_err().sqlstate(), Some("42622"));
+    assert_eq!(buffer.stats().pauses, 0);
+}
+
+#[test]
+fn columns_that_differ_in_case_alone_are_told_apart() {
+    let database = Postgres::new(
+        "CREATE TABLE t(\"ID\" INT UNIQUE, id INT UNIQUE, \"Status\" TEXT, status TEXT)",
+    );
+    let buffer = database.buffer();
+    let t = buffer.table("t").upsert(["id"]).producer().unwrap();
+    t.write(&json!({"id": 1, "status": "a"})).unwrap();
+    t.write(&json!({"id": 1, "ID": 7, "Status": "B"})).unwrap();
+    let rows = "SELECT concat_ws(' ', \"ID\", id, \"Status\", status) FROM t";
+    assert_eq!(database.column::<String>(rows), ["7 1 B a"]);
+    let upper = buffer.table("t").upsert(["ID"]).producer().unwrap();
+    upper.write(&json!({"ID": 7, "id": 2})).unwrap();
+    assert_eq!(database.column::<String>(rows), ["7 2 B a"]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use forebay::{ErrorKind, Health, Producer, Receipt, Result, Retry, Sink, WriteBuffer};
 use forebay_postgres::{PostgresOptions, PostgresSink};
-use postgres::Client;
+use postgres::{Client, NoTls};
 use support::{Cluster, Database, LONG, Postgres, Proxy, Session, eventually, lingering};
 
 /// `t` takes a row twice, and a COMMIT with rows for it waits until the test lets it go.
@@ -262,4 +262,35 @@ fn an_entry_that_comes_late_does_not_take_the_books_back() {
     assert_eq!(database.value::<i64>(&applied), 2);
     t.write(&(3,)).unwrap();
     assert_eq!(database.column::<i64>("SELECT id FROM t ORDER BY id"), [1, 2, 3]);
+}
+
+#[test]
+fn a_commit_that_waits_for_a_standby_is_not_acknowledged_until_the_standby_has_it() {
+    let cluster = Cluster::private(&[("fsync", "off")]);
+    let url = cluster.url("postgres");
+    PostgresSink::create_books(&url).unwrap();
+    let mut client = cluster.config("postgres").connect(NoTls).unwrap();
+    client.batch_execute("CREATE TABLE t(id INT)").unwrap();
+    let options = PostgresOptions {
+        lock_timeout: Duration::from_millis(50),
+        reply_timeout: Duration::from_millis(100),
+        ..PostgresOptions::default()
+    };
+    let config = forebay::Config { retry: soon(), ..lingering() };
+    let buffer = WriteBuffer::with_sink(options.connect(&url).unwrap(), config).unwrap();
+    let t = buffer.table("t").insert().producer().unwrap();
+    t.write(&(1,)).unwrap();
+    cluster.set("synchronous_standby_names", "nobody");
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    let mut count = |sql: &str| client.query_one(sql, &[]).unwrap().get::<_, i64>(0);
+    let mut receipt = t.submit(&(2,)).unwrap();
+    let flushed = buffer.clone();
+    thread::spawn(move || flushed.flush());
+    eventually("its COMMIT waits for the standby", || count(waits) == 1);
+    eventually("it was given up", || matches!(buffer.health(), Health::Paused { .. }));
+    assert!(receipt.decided().is_none());
+    assert_eq!((count(waits), count("SELECT count(*) FROM t")), (1, 1));
+    cluster.set("synchronous_standby_names", "''");
+    receipt.wait_timeout(LONG).unwrap();
+    assert_eq!(count("SELECT count(*) FROM t"), 2);
 }

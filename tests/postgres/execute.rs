@@ -1,7 +1,9 @@
 //! Statements that are run alone: those that no transaction may hold, and what is said of one that may not have run.
 
+use std::time::Duration;
+
 use forebay::{Error, ErrorKind, WriteBuffer};
-use forebay_postgres::PostgresSink;
+use forebay_postgres::{PostgresOptions, PostgresSink};
 use support::{Cluster, Database, Fate, Postgres, Proxy, Session, eventually, lingering};
 
 const TABLE: &str = "CREATE TABLE t(id INT PRIMARY KEY, v INT)";
@@ -127,4 +129,57 @@ fn a_copy_without_a_file_is_refused_and_the_buffer_goes_on() {
     }
     buffer.table("t").insert().producer().unwrap().write(&(1, 1)).unwrap();
     assert_eq!((buffer.stats().retries, buffer.stats().pauses), (0, 0));
+}
+
+/// A buffer whose server has a moment to answer in.
+fn hurried(database: &Postgres) -> WriteBuffer {
+    let options = PostgresOptions {
+        lock_timeout: Duration::from_millis(100),
+        reply_timeout: Duration::from_millis(200),
+        ..PostgresOptions::default()
+    };
+    WriteBuffer::with_sink(options.connect(&database.url()).unwrap(), lingering()).unwrap()
+}
+
+#[test]
+fn a_statement_is_waited_for_for_longer_than_another_answer() {
+    let database = Postgres::new(TABLE);
+    let buffer = hurried(&database);
+    buffer.execute("DO $$ BEGIN PERFORM pg_sleep(0.6); END $$").unwrap();
+    assert_eq!((buffer.stats().retries, buffer.stats().pauses), (0, 0));
+}
+
+#[test]
+fn a_statement_that_is_cancelled_or_needs_a_file_that_is_not_there_is_refused_and_not_run_again() {
+    let database = Postgres::new(TABLE);
+    let name: String = database.value("SELECT current_database()");
+    database.run(&format!("ALTER DATABASE {name} SET statement_timeout = 100"));
+    let buffer = database.buffer();
+    let cases = [
+        ("DO $$ BEGIN PERFORM pg_sleep(60); END $$", "57014"),
+        ("COPY t FROM '/no/such/file'", "58P01"),
+        ("LOAD 'no_such_library'", "58P01"),
+    ];
+    for (sql, code) in cases {
+        let error = buffer.execute(sql).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.sqlstate()),
+            (ErrorKind::Rejected, Some(code)),
+            "{error:#}"
+        );
+    }
+    buffer.table("t").insert().producer().unwrap().write(&(1, 1)).unwrap();
+    assert_eq!((buffer.stats().retries, buffer.stats().pauses), (0, 0));
+}
+
+#[test]
+fn a_statement_that_cannot_be_checked_while_its_table_is_locked_is_no_mistake_of_the_program() {
+    let database = Postgres::new(TABLE);
+    let buffer = hurried(&database);
+    let mut other = database.session();
+    other.lock("t");
+    let error = buffer.statement("INSERT INTO t VALUES (:id, :v)").map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:#}");
+    other.unlock();
+    buffer.statement("INSERT INTO t VALUES (:id, :v)").unwrap().write(&(1, 1)).unwrap();
 }

@@ -1,7 +1,8 @@
 //! Constraint triggers that raise, many of them not before COMMIT, with a code of PostgreSQL's or their own.
 
-use forebay::{Error, ErrorKind, Receipt};
-use support::{Database, Postgres};
+use forebay::{Error, ErrorKind, Receipt, WriteBuffer};
+use forebay_postgres::PostgresSink;
+use support::{Database, Postgres, lingering};
 
 /// A table whose trigger refuses what is negative at COMMIT, with this code.
 fn guarded(code: &str) -> Postgres {
@@ -85,4 +86,34 @@ fn a_statement_that_a_trigger_refuses_at_commit_is_refused_and_the_next_one_runs
         assert_eq!(database.column::<i64>("SELECT id FROM t"), [2], "{code}");
         assert_eq!((buffer.stats().rejected, buffer.stats().pauses), (1, 0), "{code}");
     }
+}
+
+#[test]
+fn a_row_whose_policy_refuses_what_a_trigger_writes_at_commit_is_refused_alone() {
+    let user = format!("clerk_{}", std::process::id());
+    let database = Postgres::new(&format!(
+        "CREATE TABLE t(id INT PRIMARY KEY);
+         CREATE TABLE audit(id INT);
+         ALTER TABLE audit ENABLE ROW LEVEL SECURITY;
+         CREATE POLICY small ON audit USING (true) WITH CHECK (id < 10);
+         CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO audit VALUES (NEW.id); RETURN NULL;
+         END $$;
+         CREATE CONSTRAINT TRIGGER note AFTER INSERT ON t
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note();
+         CREATE ROLE {user} LOGIN;
+         GRANT ALL ON t, audit, _forebay, _forebay_rejected TO {user};"
+    ));
+    let url = database.url().replacen("postgres@", &format!("{user}@"), 1);
+    let buffer = WriteBuffer::with_sink(PostgresSink::connect(&url).unwrap(), lingering()).unwrap();
+    let t = buffer.table("t").insert().producer().unwrap();
+    let receipts = [1, 11, 2].map(|id| t.submit(&(id,)).unwrap());
+    buffer.flush().unwrap();
+    let [first, refused, last] = receipts.map(Receipt::wait);
+    assert!(first.is_ok() && last.is_ok());
+    assert_refused(&refused.unwrap_err(), "42501");
+    assert_refused(&buffer.execute("INSERT INTO t VALUES (12)").unwrap_err(), "42501");
+    assert_eq!(database.column::<i64>("SELECT id FROM audit ORDER BY id"), [1, 2]);
+    buffer.close().unwrap();
+    database.run(&format!("DROP OWNED BY {user}; DROP ROLE {user}"));
 }

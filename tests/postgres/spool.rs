@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use forebay::{Config, Error, ErrorKind, WriteBuffer};
 use forebay_postgres::{PostgresOptions, PostgresSink};
-use postgres::Client;
-use support::{Database, Postgres, Session, eventually};
+use postgres::{Client, NoTls};
+use support::{Cluster, Database, Postgres, Session, eventually};
 use tempfile::TempDir;
 
 /// No key: a row that is written twice is there twice.
@@ -148,4 +148,32 @@ fn a_spool_is_refused_without_books() {
         (ErrorKind::Config, Some("bookkeeping")),
         "{error:#}"
     );
+}
+
+#[test]
+fn a_refused_row_with_a_character_that_the_database_lacks_is_kept_and_the_next_ones_are_written() {
+    let place = Place::new();
+    let name = format!("latin_{}", std::process::id());
+    let c = "TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'";
+    place.database.run(&format!("CREATE DATABASE {name} {c}"));
+    let cluster = Cluster::shared();
+    let url = cluster.url(&name);
+    PostgresSink::create_books(&url).unwrap();
+    let mut client = cluster.config(&name).connect(NoTls).unwrap();
+    client.batch_execute(TABLE).unwrap();
+    let buffer = open(&url, &place.spool()).unwrap();
+    let t = buffer.table("t").insert().producer().unwrap();
+    for (id, text) in [(1, "café"), (2, "日 𝄞 \"quoted\""), (3, "tea")] {
+        t.push(&(id, text)).unwrap();
+    }
+    buffer.flush().unwrap();
+    buffer.close().unwrap();
+    assert_eq!((buffer.stats().committed, buffer.stats().rejected), (2, 1));
+    let kept: String =
+        client.query_one("SELECT letter FROM _forebay_rejected", &[]).unwrap().get(0);
+    assert!(kept.is_ascii(), "{kept}");
+    let letter: serde_json::Value = serde_json::from_str(&kept).unwrap();
+    assert_eq!(letter["fields"]["v"], "日 𝄞 \"quoted\"");
+    drop(client);
+    place.database.run(&format!("DROP DATABASE {name} WITH (FORCE)"));
 }

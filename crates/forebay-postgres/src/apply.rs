@@ -1,6 +1,7 @@
 //! One batch, one transaction.
 
 use std::future::Future;
+use std::time::Duration;
 
 use forebay::{Applied, Batch, Entry, Error, Signals};
 use tokio_postgres::{Client, Statement};
@@ -59,10 +60,9 @@ pub(crate) async fn write(work: &mut Work<'_>, batch: &Batch<'_>) -> Result<Appl
         Ok(applied) => return Ok(applied),
         Err(fault) => fault,
     };
-    work.roll_back().await?;
     // It may come of a table that has changed: what is known of it is of no use then.
     work.session.forget();
-    match fault {
+    match work.undo(fault).await? {
         Fault::Batch(failure) => Err(failure.into()),
         Fault::Row(error) | Fault::Deferred(error) if batch.is_merged() => {
             Err(Ended::Unmerge(error))
@@ -80,7 +80,6 @@ async fn write_all(work: &mut Work<'_>, batch: &Batch<'_>) -> Result<Applied, Fa
     if !entered {
         return not_entered(work, batch).await;
     }
-    work.books.entered();
     work.commit(batch, Applied { unchanged, transactions: 1, ..Applied::default() }).await
 }
 
@@ -90,7 +89,16 @@ pub(crate) async fn answer<T, E: Into<Trouble>>(
     signals: &Signals,
     call: impl Future<Output = Result<T, E>>,
 ) -> Result<T, Trouble> {
-    match within(options.reply_timeout, signals, call).await {
+    answer_within(options.reply_timeout, signals, call).await
+}
+
+/// Waits for an answer for so long, and while the buffer is patient.
+pub(crate) async fn answer_within<T, E: Into<Trouble>>(
+    limit: Duration,
+    signals: &Signals,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, Trouble> {
+    match within(limit, signals, call).await {
         Ok(answer) => answer.map_err(Into::into),
         Err(given_up) => Err(Trouble::GivenUp(given_up)),
     }
@@ -104,16 +112,12 @@ pub(crate) async fn begin(
 ) -> Result<Option<Applied>, Fault> {
     let entry = Bookkeeping::entry(work, batch).await?;
     let (entered, _) = work.send_all(batch, entry, Vec::new()).await?;
-    if entered {
-        work.books.entered();
-        return Ok(None);
-    }
-    not_entered(work, batch).await.map(Some)
+    if entered { Ok(None) } else { not_entered(work, batch).await.map(Some) }
 }
 
 async fn not_entered(work: &mut Work<'_>, batch: &Batch<'_>) -> Result<Applied, Fault> {
     work.roll_back().await?;
-    let Some(entry) = batch.entry() else { return Ok(Applied::default()) };
+    let entry = batch.entry().expect("only an entry can fail to be made");
     Bookkeeping::settle(work, &entry).await
 }
 
@@ -198,7 +202,11 @@ impl Work<'_> {
         let calls = calls.into_iter().map(|call| run(client, call));
         let calls = head.into_iter().chain(calls).collect();
         let (limit, mut answers) = (self.options.reply_timeout, Vec::new());
-        if let Err(given_up) = pipelined(limit, self.signals, calls, &mut answers).await {
+        let sent = pipelined(limit, self.signals, calls, &mut answers).await;
+        if let Some(Ok(1)) = answers.get(1) {
+            self.books.entered();
+        }
+        if let Err(given_up) = sent {
             let fault = self.judge_silence(batch, given_up);
             if answers.is_empty() {
                 self.over = Some(Over::Lost);
@@ -252,7 +260,18 @@ impl Work<'_> {
         self.control("ROLLBACK", BOOKS).await
     }
 
-    /// Commits a batch of which this was decided.
+    /// Takes a transaction back after what went wrong in it. Where that fails too, with the connection, what fails a whole batch is still
+    /// what must be told of it; only a row's fault cannot be looked for then.
+    pub(crate) async fn undo(&mut self, fault: Fault) -> Result<Fault, Failure> {
+        let undone = self.roll_back().await;
+        if !matches!(fault, Fault::Batch(_)) {
+            undone?;
+        }
+        Ok(fault)
+    }
+
+    /// Commits a batch of which this was decided. A COMMIT that is given up is not cancelled: where it waits for a standby a cancel would
+    /// end the wait, and have rows committed that the standby does not have.
     pub(crate) async fn commit(
         &mut self,
         batch: &Batch<'_>,
@@ -262,6 +281,9 @@ impl Work<'_> {
         let answer = self.answer(self.session.client().batch_execute("COMMIT")).await;
         let Err(trouble) = answer else { return Ok(decided) };
         let fault = self.judge_at(&trouble, Stage::Commit, table);
+        if trouble.is_given_up() {
+            self.over = Some(Over::Lost);
+        }
         if matches!(&fault, Fault::Batch(failure) if failure.verdict == Verdict::Unknown) {
             self.books.in_doubt(batch, decided);
         }

@@ -180,6 +180,7 @@ impl Bookkeeping {
         for (seq, letter) in batch.letters(rejected) {
             let letter =
                 letter.to_json(time).map_err(|error| Failure::new(Verdict::Down, error))?;
+            let letter = in_ascii(&letter);
             let (client, seq, letter) = (work.session.client(), seq.cast_signed(), Hidden(&letter));
             let kept = work
                 .answer(async { client.execute(KEEP, &[&entry.spool, &seq, &letter]).await })
@@ -217,6 +218,20 @@ impl Bookkeeping {
             Verdict::Busy | Verdict::Down | Verdict::Unknown => SinkError::in_doubt(failure.error),
         }
     }
+}
+
+/// The same JSON in ASCII, which databases of every encoding hold: the row may have been refused for a character that this one does not.
+fn in_ascii(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for char in json.chars() {
+        if char.is_ascii() {
+            text.push(char);
+        } else {
+            let escaped = |unit: &u16| format!("\\u{unit:04x}");
+            text.extend(char.encode_utf16(&mut [0; 2]).iter().map(escaped));
+        }
+    }
+    text
 }
 
 fn trouble_with_books(message: &str) -> Error {

@@ -8,6 +8,7 @@ use tokio_postgres::{Client, Row};
 use crate::books;
 use crate::fault::{Trouble, with_cause};
 use crate::parameters;
+use crate::sink::Untold;
 use crate::wire::Wire;
 
 /// How many names an error lists.
@@ -175,14 +176,15 @@ pub(crate) fn schema(table: &str, message: String) -> Error {
 }
 
 /// Checks a statement that rows are to be bound to.
-pub(crate) async fn statement(client: &Client, sql: &str) -> Result<StatementInfo, Error> {
+pub(crate) async fn statement(client: &Client, sql: &str) -> Result<StatementInfo, Untold> {
     let text = shortened(sql);
-    let refuse = |why: &str| {
+    let unfit = |why: &str| {
         Error::new(
             ErrorKind::Statement,
             format!("`{text}` cannot be a producer's statement: {why}"),
         )
     };
+    let refuse = |why: &str| Untold::Refused(unfit(why));
     if !["INSERT", "UPDATE", "DELETE", "MERGE", "WITH"].contains(&first_word(sql).as_str()) {
         return Err(refuse(
             "it must be INSERT, UPDATE, DELETE or MERGE; use execute() for anything else",
@@ -194,13 +196,16 @@ pub(crate) async fn statement(client: &Client, sql: &str) -> Result<StatementInf
     }
     let statement = client.prepare(&numbered.sql).await.map_err(|error| {
         let trouble = Trouble::Server(error);
+        if trouble.passes() {
+            return Untold::Trouble(trouble);
+        }
         let why = match trouble.sqlstate() {
             "42601" if trouble.cause().to_string().contains("multiple commands") => {
                 "it is several statements; make a producer for each and join their rows with group()"
             }
             _ => "PostgreSQL refuses it",
         };
-        with_cause(refuse(why), &trouble)
+        Untold::Refused(with_cause(unfit(why), &trouble))
     })?;
     if !statement.columns().is_empty() {
         return Err(refuse(

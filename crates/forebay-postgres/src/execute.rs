@@ -1,10 +1,12 @@
 //! A statement that is a batch of its own: in one transaction with its entry in the books, or where it cannot run in one behind it.
 
+use std::time::Duration;
+
 use forebay::sql::{first_word, shortened};
 use forebay::{Applied, Batch, Error, ErrorKind, Rejection, ValueRef};
 use tokio_postgres::error::DbError;
 
-use crate::apply::{Work, begin};
+use crate::apply::{Work, answer_within, begin};
 use crate::books::Bookkeeping;
 use crate::fault::{Failure, Fault, Stage, Verdict};
 
@@ -14,6 +16,9 @@ const CONTROL: [&str; 9] =
 
 /// Statements that change the session, which the buffer needs as it was.
 const SESSION: [&str; 6] = ["SET", "RESET", "DISCARD", "LISTEN", "LOAD", "DEALLOCATE"];
+
+/// Ten years.
+const NO_LIMIT: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// What the server says of a statement that cannot run in a transaction.
 const NOT_IN_TRANSACTION: &str = "25001";
@@ -32,12 +37,12 @@ pub(crate) async fn execute(
         Some(why) => refuse(work, batch, failed(&text, why)).await,
         None => within_transaction(work, batch, &text).await,
     };
-    if done.is_err() {
-        work.roll_back().await?;
-    }
     // Whatever it changed, the tables may not be what they were.
     work.session.forget();
-    Ok((done?, SESSION.contains(&word.as_str())))
+    match done {
+        Ok(applied) => Ok((applied, SESSION.contains(&word.as_str()))),
+        Err(fault) => Err(work.undo(fault).await?.into()),
+    }
 }
 
 /// Why a statement is not run at all.
@@ -94,13 +99,23 @@ async fn behind_entry(work: &mut Work<'_>, batch: &Batch<'_>, sql: &str) -> Resu
     }
     match run(work, sql).await {
         Ok(()) => Ok(Applied { transactions: 1, ..Applied::default() }),
-        Err(Fault::Row(error) | Fault::Deferred(error)) => Ok(refused(error)),
+        Err(Fault::Row(error) | Fault::Deferred(error)) => Ok(kept(work, batch, error).await),
         // Where the server has said no it did not run, but the entry is made: it is not tried again.
         Err(Fault::Batch(failure)) if work.over.is_none() => {
-            Ok(refused(failed(sql, "the server cannot run it now").because(failure.error)))
+            let error = failed(sql, "the server cannot run it now").because(failure.error);
+            Ok(kept(work, batch, error).await)
         }
         Err(Fault::Batch(failure)) => Err(Failure::new(Verdict::Unknown, failure.error).into()),
     }
+}
+
+/// A refusal of what was entered already. Where it cannot be kept this process tells it all the same.
+async fn kept(work: &mut Work<'_>, batch: &Batch<'_>, error: Error) -> Applied {
+    let applied = refused(error);
+    if Bookkeeping::keep(work, batch, &applied.rejected).await.is_err() {
+        tracing::warn!("the dead letter of an execute is not kept in _forebay_rejected");
+    }
+    applied
 }
 
 /// What COMMIT refused.
@@ -112,18 +127,18 @@ fn refused_late(sql: &str, error: &Error) -> Error {
         .with_database_message(error.database_message().unwrap_or(""))
 }
 
-/// The extended protocol takes one statement only.
+/// The extended protocol takes one statement only. It takes as long as it takes, as to make an index does; where the server is gone, the
+/// connection's keepalives find that out.
 async fn run(work: &mut Work<'_>, sql: &str) -> Result<(), Fault> {
     let client = work.session.client();
-    let answer = work
-        .answer(async {
-            let statement = client.prepare(sql).await?;
-            match statement.params().len() {
-                0 => client.execute(&statement, &[]).await.map(Some),
-                _ => Ok(None),
-            }
-        })
-        .await;
+    let answer = async {
+        let statement = client.prepare(sql).await?;
+        match statement.params().len() {
+            0 => client.execute(&statement, &[]).await.map(Some),
+            _ => Ok(None),
+        }
+    };
+    let answer = answer_within(NO_LIMIT, work.signals, answer).await;
     if matches!(answer, Ok(None)) {
         let why = "it has parameters, and there is nothing to bind to them; use statement()";
         return Err(Fault::Row(failed(sql, why)));

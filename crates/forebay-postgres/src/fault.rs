@@ -115,6 +115,15 @@ impl Trouble {
         }
     }
 
+    /// Whether it passes: the server, the connection or somebody's lock is to blame, not what was asked.
+    pub(crate) fn passes(&self) -> bool {
+        let Some(error) = self.database_error() else { return true };
+        let code = error.code().code();
+        is_fatal(error)
+            || code == "55P03"
+            || ["08", "40", "53", "57", "58"].iter().any(|class| code.starts_with(class))
+    }
+
     /// Whether an answer is still to come.
     pub(crate) fn is_given_up(&self) -> bool {
         matches!(self, Self::GivenUp(_))
@@ -214,6 +223,10 @@ fn judge_code(trouble: &Trouble, error: &DbError, stage: Stage, table: &str) -> 
         _ if commit && is_fatal(error) && class != "25" => {
             doubt(trouble, table, "the connection ended at COMMIT")
         }
+        // What the application asked for was cancelled, by its role's statement_timeout or by hand, or names a file that is not there.
+        (_, "57014" | "58P01" | "58P02") if stage == Stage::Execute => {
+            Fault::Row(refused(error, table))
+        }
         ("40", _) => busy("the transaction met another one, and was rolled back"),
         (_, "55P03") => busy("a lock is held by another transaction"),
         (_, "57014") => busy("the server cancelled the statement"),
@@ -259,13 +272,15 @@ fn judge_code(trouble: &Trouble, error: &DbError, stage: Stage, table: &str) -> 
             "the server ended the connection: the transaction took too long",
             Verdict::Busy,
         ),
+        _ if commit && (is_of_a_row(class) || refuses_by_policy(error)) => {
+            Fault::Deferred(refused(error, table))
+        }
         _ if refuses_by_policy(error) => Fault::Row(refused(error, table)),
-        _ if commit && is_of_a_row(class) => Fault::Deferred(refused(error, table)),
         _ if is_of_a_row(class) && stage != Stage::Prepare => Fault::Row(refused(error, table)),
         // The text is the application's, which is told of it.
         _ if stage == Stage::Execute => Fault::Row(refused(error, table)),
-        // A text that a type such as tsvector cannot read.
-        (_, "42601") if stage == Stage::Within => Fault::Row(refused(error, table)),
+        // A text that a type such as tsvector cannot read, or that is too long for a column of the type name.
+        (_, "42601" | "42622") if stage == Stage::Within => Fault::Row(refused(error, table)),
         ("28" | "42", "28000" | "28P01" | "42501") => {
             down("this user may not write it: GRANT what is missing")
         }

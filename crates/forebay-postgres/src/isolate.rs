@@ -32,13 +32,13 @@ pub(crate) async fn write(
 ) -> Result<Applied, Failure> {
     let mut checks = checks;
     loop {
-        let ended = attempt(work, batch, checks).await;
-        if ended.is_err() {
-            work.roll_back().await?;
-        }
-        match ended {
-            Err(Fault::Deferred(_)) if checks == Checks::AtOnce => checks = Checks::AtCommit,
-            ended => return Ok(ended?),
+        let fault = match attempt(work, batch, checks).await {
+            Ok(applied) => return Ok(applied),
+            Err(fault) => fault,
+        };
+        match work.undo(fault).await? {
+            Fault::Deferred(_) if checks == Checks::AtOnce => checks = Checks::AtCommit,
+            fault => return Err(fault.into()),
         }
     }
 }
@@ -169,10 +169,11 @@ impl Isolation<'_, '_> {
                 }
             }
         }
-        // A child may come before its parent, and one late unit may need another: go round until nothing more fits.
+        // A child may come before its parent, and one late unit may need another: go round until nothing more fits. To and fro: a
+        // chain of them is then through in one round, whichever way it goes.
         loop {
             let before = late.len();
-            for (unit, _) in std::mem::take(&mut late) {
+            for (unit, _) in std::mem::take(&mut late).into_iter().rev() {
                 match self.try_part(std::slice::from_ref(&unit), true).await? {
                     Ok(_) => (),
                     Err(error) => late.push((unit, error)),

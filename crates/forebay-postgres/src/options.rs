@@ -109,6 +109,7 @@ pub(crate) struct Address {
 impl Address {
     pub(crate) fn parse(url: &str, options: &PostgresOptions) -> Result<Self> {
         options.check()?;
+        check_hosts(url)?;
         let (url, ssl) = take_ssl(url)?;
         let mut config = tokio_postgres::Config::from_str(&url).map_err(|error| {
             let message = "the URL for PostgreSQL cannot be read: it is postgres://USER@HOST:PORT/DATABASE, with characters \
@@ -123,7 +124,6 @@ impl Address {
                 "the URL for PostgreSQL names no host: postgres://USER@HOST/DATABASE, or for a socket postgres:///DATABASE?host=/var/run/postgresql",
             ));
         }
-        check_hosts(&config)?;
         if config.get_application_name().is_none() {
             config.application_name(&options.application_name);
         }
@@ -221,10 +221,12 @@ fn one_by_one(part: &str) -> String {
     }
 }
 
-/// A password with an `@` or a `/` in it is cut there, and its rest would be told as the host's name.
-fn check_hosts(config: &tokio_postgres::Config) -> Result<()> {
-    let is_cut = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
-    if config.get_hosts().iter().any(is_cut) {
+/// A password with an `@` in it is cut there, and its rest would be told as the name of a host, the database or an option.
+fn check_hosts(url: &str) -> Result<()> {
+    let rest = url.split_once('@').map_or("", |(_, rest)| rest);
+    let (places, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let is_cut = |part: &str| part.split('=').next().is_some_and(|key| key.contains('@'));
+    if places.contains('@') || query.split('&').any(is_cut) {
         return Err(wrong(
             "the URL for PostgreSQL has more than one @ before the host: write one in the user's name or password as %40",
         ));
@@ -330,6 +332,9 @@ mod tests {
         for url in [
             "postgres://app:se@cret@db.example/app",
             "postgres://app:se/c@cret@db.example/app",
+            "postgres://app:se@cret/x@db.example/app",
+            "postgres://app:se@b?cret@db.example/app",
+            "postgres://app:se@b?c&cret@db.example/app",
             "postgres://app:secret@/app",
             "postgres://app:secret@db.example/app?colour=red",
             "postgres://app:secret@db.example:port/app",
@@ -340,7 +345,8 @@ mod tests {
             let told = format!("{error:#} {error:?}");
             assert!(!told.contains("secret") && !told.contains("cret@"), "{told}");
         }
-        let address = parse("postgres://app:secret@db.example:6000/orders").unwrap();
+        let address =
+            parse("postgres://app:secret@db.example:6000/orders?application_name=a@b").unwrap();
         assert_eq!(address.to_string(), "orders on db.example:6000");
     }
 

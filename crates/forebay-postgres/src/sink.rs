@@ -54,8 +54,10 @@ impl PostgresSink {
         let options = PostgresOptions { bookkeeping: false, ..PostgresOptions::default() };
         let mut sink = options.connect(url)?;
         let made = match sink.ask(Question::Run(BOOKS_SQL)) {
-            // Somebody else makes them at this moment: the second of two that do is told of a key of the catalog's.
-            Err(Untold::Trouble(trouble)) if matches!(trouble.sqlstate(), "23505" | "42P07") => {
+            // Somebody else makes them at this moment: the second of two that do is told of a key of the catalog's, a table or its type.
+            Err(Untold::Trouble(trouble))
+                if matches!(trouble.sqlstate(), "23505" | "42P07" | "42710") =>
+            {
                 sink.ask(Question::Run(BOOKS_SQL))
             }
             made => made,
@@ -104,7 +106,7 @@ impl PostgresSink {
         self.connected().map_err(|failure| Untold::NotConnected(failure.error))?;
         let Self { driver, options, signals, session, .. } = self;
         driver.run(async {
-            let Some(open) = session.as_mut() else { return Ok(Told::Nothing) };
+            let open = session.as_mut().expect("there is a connection");
             let answer = match within(options.reply_timeout, signals, question.put(open)).await {
                 Ok(answer) => answer,
                 Err(given_up) => Err(Untold::Trouble(Trouble::GivenUp(given_up))),
@@ -143,7 +145,7 @@ enum Told {
 }
 
 /// Why there is no answer.
-enum Untold {
+pub(crate) enum Untold {
     NotConnected(Error),
     Trouble(Trouble),
     /// There is one, and it is no.
@@ -180,8 +182,7 @@ impl Question<'_> {
                 }
             },
             Self::Statement(sql) => {
-                let checked = describe::statement(session.client(), sql).await;
-                Told::Statement(checked.map_err(Untold::Refused)?)
+                Told::Statement(describe::statement(session.client(), sql).await?)
             }
             Self::Books(spool) => Told::Books(books::look(session.client(), spool).await?),
             Self::OpenBooks(spool, applied) => {
@@ -199,8 +200,10 @@ impl Sink for PostgresSink {
             Ok(Told::Table(info)) => Ok(info),
             Ok(_) => Err(self.no_answer()),
             Err(untold) => {
-                Err(untold
-                    .explain(describe::schema(table, format!("cannot look at table {table}"))))
+                let passes = matches!(&untold, Untold::Trouble(trouble) if trouble.passes());
+                let kind = if passes { ErrorKind::Unavailable } else { ErrorKind::Schema };
+                let error = Error::new(kind, format!("cannot look at table {table}"));
+                Err(untold.explain(error.with_table(table)))
             }
         }
     }
@@ -217,7 +220,7 @@ impl Sink for PostgresSink {
         self.connected().map_err(|failure| self.books.soften(batch, failure))?;
         let Self { driver, options, signals, session, books, .. } = self;
         let ended = driver.run(async {
-            let Some(open) = session.as_mut() else { return Ok(Applied::default()) };
+            let open = session.as_mut().expect("there is a connection");
             let mut work = Work { session: open, books, signals, options, over: None };
             let is_execute =
                 matches!(batch.row(0).shape().target().operation(), Operation::Execute);

@@ -71,8 +71,10 @@ impl Fit {
                 ),
             ));
         }
-        let position =
-            |wanted: &String| columns.iter().position(|column| column.eq_ignore_ascii_case(wanted));
+        let position = |wanted: &String| {
+            let column = info.find_column(wanted)?;
+            columns.iter().position(|name| *name == column.name)
+        };
         let missing = |what: &str, name: &String| {
             schema(table, format!("a row for {table} has no field `{name}`, {what}"))
                 .with_field(name)

@@ -404,16 +404,18 @@ impl TableInfo {
         self
     }
 
-    /// The column of this name; names are compared without regard to ASCII case.
+    /// The column of this name: of the very same, or else of one that differs in ASCII case.
     pub(crate) fn find_column(&self, name: &str) -> Option<&ColumnInfo> {
-        self.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
+        let all = || self.columns.iter();
+        let same = all().find(|column| column.name == name);
+        same.or_else(|| all().find(|column| column.name.eq_ignore_ascii_case(name)))
     }
 
     /// Whether the column is known to compare its values as one type, and texts by their bytes.
     pub(crate) fn compares_plainly(&self, name: &str) -> bool {
-        let collated = self.collated.iter().any(|column| column.eq_ignore_ascii_case(name));
-        !collated
-            && self.find_column(name).is_some_and(|column| column.column_type != ColumnType::Any)
+        self.find_column(name).is_some_and(|column| {
+            column.column_type != ColumnType::Any && !self.collated.contains(&column.name)
+        })
     }
 
     pub(crate) fn column_list(&self) -> String {
@@ -423,12 +425,12 @@ impl TableInfo {
 
     /// Whether a unique index has exactly these columns.
     pub(crate) fn is_unique(&self, key: &[String]) -> bool {
-        self.unique.iter().any(|index| {
-            index.len() == key.len()
-                && key
-                    .iter()
-                    .all(|name| index.iter().any(|column| column.eq_ignore_ascii_case(name)))
-        })
+        let is_in = |name: &String, index: &[String]| {
+            self.find_column(name).is_some_and(|column| index.contains(&column.name))
+        };
+        self.unique
+            .iter()
+            .any(|index| index.len() == key.len() && key.iter().all(|name| is_in(name, index)))
     }
 }
 

@@ -329,8 +329,13 @@ fn look_at_tables(sink: &mut dyn Sink, shared: &Shared) {
     for stream in shared.streams() {
         if stream.target().operation().writes_a_table() {
             // A table that is gone is found out, and said, when its next rows are written.
-            if let Ok(info) = sink.describe(stream.target().table()) {
-                stream.update(info);
+            match sink.describe(stream.target().table()) {
+                Ok(info) => stream.update(info),
+                // A database that does not answer would be waited for once for each table.
+                Err(error) if matches!(error.kind(), ErrorKind::Open | ErrorKind::Unavailable) => {
+                    return;
+                }
+                Err(_) => (),
             }
         }
     }

@@ -282,11 +282,12 @@ impl Isolation<'_> {
                 }
             }
         }
-        // A late unit may need another: go round until nothing more fits.
+        // A late unit may need another: go round until nothing more fits. To and fro: a chain of them is then through in one
+        // round, whichever way it goes.
         loop {
             let before = late.len();
             let mut still_late = Vec::new();
-            for (unit, _) in std::mem::take(&mut late) {
+            for (unit, _) in std::mem::take(&mut late).into_iter().rev() {
                 let part = [unit];
                 match self.rehearse(&good, &part)? {
                     None => good = merged(&good, &part),
