@@ -117,3 +117,35 @@ fn a_row_whose_policy_refuses_what_a_trigger_writes_at_commit_is_refused_alone()
     buffer.close().unwrap();
     database.run(&format!("DROP OWNED BY {user}; DROP ROLE {user}"));
 }
+
+#[test]
+fn rows_that_could_only_be_good_in_another_order_are_refused_and_the_others_are_written() {
+    let database = Postgres::new(
+        "CREATE TABLE t(id INT PRIMARY KEY, next INT REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
+    );
+    let buffer = database.buffer();
+    let t = buffer.table("t").upsert(["id"]).producer().unwrap();
+    let rows = [(7, None), (1, Some(2)), (2, Some(1)), (1, Some(99)), (8, Some(7))];
+    let receipts = rows.map(|row| t.submit(&row).unwrap());
+    buffer.flush().unwrap();
+    let told = receipts.map(|receipt| receipt.wait().is_ok());
+    assert_eq!(told, [true, false, false, false, true]);
+    assert_eq!(database.column::<i64>("SELECT id FROM t ORDER BY id"), [7, 8]);
+    assert_eq!((buffer.stats().retries, buffer.stats().pauses), (0, 0));
+}
+
+#[test]
+fn of_a_long_chain_against_the_order_of_its_rows_only_the_orphan_is_refused() {
+    let database = Postgres::new(
+        "CREATE TABLE t(id INT PRIMARY KEY, next INT REFERENCES t DEFERRABLE INITIALLY DEFERRED)",
+    );
+    let buffer = database.buffer();
+    let t = buffer.table("t").insert().producer().unwrap();
+    for id in 0..40 {
+        t.push(&(id, (id < 39).then_some(id + 1))).unwrap();
+    }
+    let orphan = t.submit(&(50, 99)).unwrap();
+    buffer.flush().unwrap();
+    assert_refused(&orphan.wait().unwrap_err(), "23503");
+    assert_eq!(database.value::<i64>("SELECT count(*) FROM t"), 40);
+}

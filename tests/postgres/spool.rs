@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use forebay::{Config, Error, ErrorKind, WriteBuffer};
 use forebay_postgres::{PostgresOptions, PostgresSink};
@@ -176,4 +177,24 @@ fn a_refused_row_with_a_character_that_the_database_lacks_is_kept_and_the_next_o
     assert_eq!(letter["fields"]["v"], "日 𝄞 \"quoted\"");
     drop(client);
     place.database.run(&format!("DROP DATABASE {name} WITH (FORCE)"));
+}
+
+#[test]
+fn a_statement_that_a_replay_runs_behind_its_entry_and_that_is_refused_is_kept() {
+    let place = Place::new();
+    let mut lock = place.database.session();
+    lock.lock("t");
+    let buffer = open(&place.database.url(), &place.spool()).unwrap();
+    buffer.table("t").insert().producer().unwrap().push(&(1, "a")).unwrap();
+    let other = buffer.clone();
+    let ran = std::thread::spawn(move || other.execute("VACUUM nowhere"));
+    eventually("it waits behind the row", || buffer.stats().accepted == 2);
+    buffer.close_within(Duration::from_millis(50)).unwrap();
+    assert_eq!(ran.join().unwrap().unwrap_err().kind(), ErrorKind::Spooled);
+    drop(buffer);
+    lock.unlock();
+    assert_eq!(place.drain(), 2);
+    assert_eq!(place.ids(), [1]);
+    let kept = place.database.column::<String>("SELECT letter FROM _forebay_rejected");
+    assert!(kept.len() == 1 && kept[0].contains("VACUUM nowhere"), "{kept:?}");
 }

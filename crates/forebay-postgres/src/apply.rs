@@ -281,7 +281,8 @@ impl Work<'_> {
         let answer = self.answer(self.session.client().batch_execute("COMMIT")).await;
         let Err(trouble) = answer else { return Ok(decided) };
         let fault = self.judge_at(&trouble, Stage::Commit, table);
-        if trouble.is_given_up() {
+        // Without an entry the batch is acknowledged to nobody, and nothing else keeps such sessions from gathering.
+        if trouble.is_given_up() && batch.entry().is_some() {
             self.over = Some(Over::Lost);
         }
         if matches!(&fault, Fault::Batch(failure) if failure.verdict == Verdict::Unknown) {

@@ -190,6 +190,9 @@ pub(crate) async fn statement(client: &Client, sql: &str) -> Result<StatementInf
             "it must be INSERT, UPDATE, DELETE or MERGE; use execute() for anything else",
         ));
     }
+    if sql.contains('\0') {
+        return Err(refuse("it has a NUL character"));
+    }
     let numbered = parameters::numbered(sql);
     if numbered.is_mixed {
         return Err(refuse("it has parameters with names and with numbers: use one kind"));

@@ -183,7 +183,8 @@ impl Isolation<'_, '_> {
                 break;
             }
         }
-        // What is left may be good together only, such as two rows that refer to each other.
+        // What is left may be good together only, such as two rows that refer to each other; in the order in which they are written then.
+        late.sort_by_key(|(unit, _)| unit.start);
         let together: Vec<Unit> = late.iter().map(|(unit, _)| unit.clone()).collect();
         if late.len() > 1 && self.try_part(&together, true).await?.is_ok() {
             late.clear();

@@ -223,12 +223,14 @@ fn one_by_one(part: &str) -> String {
 
 /// A password with an `@` in it is cut there, and its rest would be told as the name of a host, the database or an option.
 fn check_hosts(url: &str) -> Result<()> {
-    let rest = url.split_once('@').map_or("", |(_, rest)| rest);
+    let (before, rest) = url.split_once('@').unwrap_or(("", ""));
     let (places, query) = rest.split_once('?').unwrap_or((rest, ""));
     let is_cut = |part: &str| part.split('=').next().is_some_and(|key| key.contains('@'));
-    if places.contains('@') || query.split('&').any(is_cut) {
+    // The driver takes all before the first for a user and a password, also where it is in an option's value.
+    let is_option = before.split_once('?').is_some_and(|(_, option)| option.contains('='));
+    if is_option || places.contains('@') || query.split('&').any(is_cut) {
         return Err(wrong(
-            "the URL for PostgreSQL has more than one @ before the host: write one in the user's name or password as %40",
+            "the URL for PostgreSQL has an @ that is not the one before the host: write it as %40, in a user's name, a password, a database's name or an option",
         ));
     }
     Ok(())
@@ -335,6 +337,7 @@ mod tests {
             "postgres://app:se@cret/x@db.example/app",
             "postgres://app:se@b?cret@db.example/app",
             "postgres://app:se@b?c&cret@db.example/app",
+            "postgres://db.example/app?user=app&password=se@cret",
             "postgres://app:secret@/app",
             "postgres://app:secret@db.example/app?colour=red",
             "postgres://app:secret@db.example:port/app",

@@ -88,17 +88,17 @@ impl Shared {
     /// he may commit until then.
     fn let_go_of_abandoned(&self, state: MutexGuard<'_, State>) {
         if state.abandoned && !state.is_sink_out {
-            self.let_go_of_spool(state, None);
+            self.let_go_of_spool(state, false);
         }
     }
 
-    /// Lets others have the spool, which holds nothing when every row before the `next` one is decided.
-    fn let_go_of_spool(&self, mut state: MutexGuard<'_, State>, next: Option<u64>) {
+    /// Lets others have the spool, which holds nothing when all its rows are decided.
+    fn let_go_of_spool(&self, mut state: MutexGuard<'_, State>, is_empty: bool) {
         let Some(spool) = &self.spool else { return };
         let files = state.let_go_of_files();
         drop(state);
         drop(files);
-        spool.close(next);
+        spool.close(is_empty);
     }
 
     /// Every row is decided: holds the counters, which were added up batch by batch, against the log, whose end is the
@@ -111,8 +111,7 @@ impl Shared {
             let is_empty = unaccounted == 0 && state.stats.spooled == 0;
             // Whoever has not come back may still commit: until then nobody else is to open it.
             if !state.abandoned || (state.writer_ended && !state.is_sink_out) {
-                let next = is_empty.then(|| state.open.end_seq());
-                self.let_go_of_spool(state, next);
+                self.let_go_of_spool(state, is_empty);
                 state = self.lock();
             }
             if is_empty {

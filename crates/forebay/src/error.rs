@@ -49,6 +49,7 @@ struct Inner {
 /// | `Spooled` | in the spool | nothing: who opens the spool next writes it |
 /// | `Busy`, `Unavailable`, of `health` and `ready` | kept | mend the cause; the buffer goes on by itself |
 /// | `Open`, `Spool` of an opening | there is no buffer | what the message says |
+/// | `Open`, `Unavailable` of a push or a producer | not accepted | try again when the database is there |
 /// | `Spool` of a push | not accepted | make room on the spool's disk |
 /// | `Failed`, and its cause `Corrupt`, `DatabaseMoved`, `Panicked` | its receipt says | mend the cause, open a new buffer |
 /// | `Closed`, `Forked`, `WouldDeadlock` | of a push: not accepted; of a wait: the buffer goes on | the program calls at the wrong place |

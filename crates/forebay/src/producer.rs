@@ -89,7 +89,8 @@ impl Producer {
     ///
     /// The row was not accepted. [`Encode`](ErrorKind::Encode), [`UnknownField`](ErrorKind::UnknownField),
     /// [`Schema`](ErrorKind::Schema), [`TooManyShapes`](ErrorKind::TooManyShapes) or [`TooLarge`](ErrorKind::TooLarge) for
-    /// the row itself; [`Spool`](ErrorKind::Spool) when there is no room to note a new list of fields;
+    /// the row itself; [`Spool`](ErrorKind::Spool) when there is no room to note a new list of fields, and
+    /// [`Open`](ErrorKind::Open) or [`Unavailable`](ErrorKind::Unavailable) when the table cannot be looked at for one;
     /// [`Closed`](ErrorKind::Closed), [`Failed`](ErrorKind::Failed) or [`Forked`](ErrorKind::Forked) for the buffer;
     /// [`WouldDeadlock`](ErrorKind::WouldDeadlock) when it is full and this is the thread that writes.
     pub fn push<R: Serialize + ?Sized>(&self, row: &R) -> Result<()> {

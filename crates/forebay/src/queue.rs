@@ -383,7 +383,8 @@ impl Shared {
             drop(state);
             let bytes = superfluous.file_bytes();
             // It counts as long as it takes up room.
-            let is_gone = superfluous.delete();
+            let may_go = self.spool.as_ref().is_none_or(Spool::is_in_place);
+            let is_gone = may_go && superfluous.delete();
             state = self.lock();
             if is_gone {
                 // The buffer may have ended meanwhile, and let go of all files.

@@ -332,9 +332,7 @@ fn look_at_tables(sink: &mut dyn Sink, shared: &Shared) {
             match sink.describe(stream.target().table()) {
                 Ok(info) => stream.update(info),
                 // A database that does not answer would be waited for once for each table.
-                Err(error) if matches!(error.kind(), ErrorKind::Open | ErrorKind::Unavailable) => {
-                    return;
-                }
+                Err(error) if error.kind() == ErrorKind::Open => return,
                 Err(_) => (),
             }
         }

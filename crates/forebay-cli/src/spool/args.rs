@@ -67,6 +67,13 @@ pub struct Replay {
     /// The SQLite database that the spool was used with; by default the one that it names, where there is such a file
     #[arg(long, value_name = "DATABASE")]
     pub database: Option<PathBuf>,
+
+    /// Take a database that knows nothing of this spool for the one that it was used with
+    ///
+    /// As after a backup was restored from before the spool was first used. All rows of the spool are written to it, also those
+    /// that it should have already.
+    #[arg(long)]
+    pub adopt: bool,
 }
 
 /// `forebay spool salvage`.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use forebay::spool::{self, Inspection};
@@ -48,6 +49,23 @@ pub(super) fn refuse_in_use(folder: &Path, seen: &Inspection) -> Result<()> {
     Err(Failure::new(format!("the spool {name} is in use by {}", user(folder))).hint(format!(
         "that process writes its rows; if it is to go, end it first; `forebay spool inspect {word}` looks at it meanwhile"
     )))
+}
+
+/// Refuses to write to a spool of another user's, also for root: the application could not open what this user has made there.
+pub(super) fn refuse_other_owner(folder: &Path) -> Result<()> {
+    // The folder may have been made for the application by another.
+    let file = fs::metadata(folder.join("spool.json")).or_else(|_| fs::metadata(folder));
+    let owner = file.map_err(|error| unseen(folder, &error))?.uid();
+    let user = geteuid().as_raw();
+    if owner == user {
+        return Ok(());
+    }
+    let message = format!(
+        "the spool {} belongs to user {owner}, and this is user {user}: the application could not open the files that this would make there",
+        folder.display()
+    );
+    Err(Failure::new(message)
+        .hint(format!("run this as that user: `sudo -u '#{owner}' forebay spool …`")))
 }
 
 /// Who has a spool open, in words.

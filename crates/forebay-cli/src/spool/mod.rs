@@ -21,7 +21,9 @@ use args::{Spool, Task};
 pub fn run(args: &Spool, screen: &Screen) -> Result<Exit> {
     match &args.task {
         Task::Inspect(args) => inspect::run(args),
-        Task::Replay(args) => replay::run(&args.folder, args.database.as_deref(), screen),
+        Task::Replay(args) => {
+            replay::run(&args.folder, args.database.as_deref(), args.adopt, screen)
+        }
         Task::Salvage(args) => salvage::run(args, screen),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use forebay::spool::{self, Inspection};
-use forebay::{Config, Health, Stats, WriteBuffer};
+use forebay::{Config, Health, Sink, SqliteSink, Stats, WriteBuffer};
 use forebay_bench::Stop;
 use forebay_bench::untouched::Unreadable;
 
@@ -32,7 +32,12 @@ const MIB: usize = 1024 * 1024;
 const STEPS: u32 = 1_000;
 
 /// Writes what is in a spool.
-pub(super) fn run(folder: &Path, database: Option<&Path>, screen: &Screen) -> Result<Exit> {
+pub(super) fn run(
+    folder: &Path,
+    database: Option<&Path>,
+    adopt: bool,
+    screen: &Screen,
+) -> Result<Exit> {
     let (ends, ended) = mpsc::channel();
     let (stop, is_opening) = (Stop::default(), Arc::new(AtomicBool::new(false)));
     let at_once = "what was not written is in the spool";
@@ -46,7 +51,7 @@ pub(super) fn run(folder: &Path, database: Option<&Path>, screen: &Screen) -> Re
             !is_opening.load(Ordering::Relaxed)
         }
     })?;
-    let task = Task::begin(folder, database, &stop);
+    let task = Task::begin(folder, database, adopt, &stop);
     is_opening.store(true, Ordering::Relaxed);
     if stop.is_stopped() {
         screen.line(format_args!("stopped before {BEFORE}"));
@@ -64,6 +69,7 @@ pub(super) fn run(folder: &Path, database: Option<&Path>, screen: &Screen) -> Re
         max_row_bytes: MIB,
         ..Config::default()
     };
+    task.adopt()?;
     let letters = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&letters);
     let builder = WriteBuffer::builder(&task.database).config(config);
@@ -123,20 +129,36 @@ struct Task {
     database: PathBuf,
     /// Which spool it is.
     id: Option<String>,
+    /// The first row of a spool that the database is to be told of.
+    adopts: Option<u64>,
 }
 
 impl Task {
     /// Looks at both before anything is changed; `None` when there is nothing to write.
-    fn begin(folder: &Path, given: Option<&Path>, stop: &Stop) -> Result<Option<Self>> {
+    fn begin(
+        folder: &Path,
+        given: Option<&Path>,
+        adopt: bool,
+        stop: &Stop,
+    ) -> Result<Option<Self>> {
         let seen = folder::look(folder)?;
         folder::refuse_in_use(folder, &seen)?;
+        folder::refuse_other_owner(folder)?;
         if let Some(refusal) = &seen.refusal {
             return Err(Failure::new(refusal.clone()));
         }
         let database = books::needed(folder, given, &seen)?;
-        check(&seen, &database, stop)?;
+        let is_known = check(&seen, &database, adopt, stop)?;
+        let first = seen.segments.iter().filter(|segment| segment.rows > 0).map(|s| s.first_row);
+        let adopts = first.min().filter(|_| adopt && !is_known);
         let (folder, id) = (folder.to_owned(), seen.id);
-        Ok((!seen.is_closed).then_some(Self { folder, database, id }))
+        Ok((!seen.is_closed).then_some(Self { folder, database, id, adopts }))
+    }
+
+    /// Has a database that knows nothing of the spool keep its books, from its first row on.
+    fn adopt(&self) -> Result<()> {
+        let (Some(first), Some(id)) = (self.adopts, &self.id) else { return Ok(()) };
+        Ok(SqliteSink::open(&self.database, &Config::default())?.open_books(id, first)?)
     }
 
     /// Tells what became of the rows.
@@ -210,18 +232,20 @@ impl Task {
 }
 
 /// Refuses a database that a buffer would refuse, or make anew. One that cannot be read without being changed, or is locked, is
-/// left to the buffer, which waits.
-fn check(seen: &Inspection, database: &Path, stop: &Stop) -> Result<()> {
-    let Some(id) = &seen.id else { return Ok(()) };
+/// left to the buffer, which waits. Whether it may know of the spool.
+fn check(seen: &Inspection, database: &Path, adopt: bool, stop: &Stop) -> Result<bool> {
+    let Some(id) = &seen.id else { return Ok(true) };
     match books::ask(database, id, stop) {
+        Ok(None) if adopt => Ok(false),
         Ok(applied) => match seen.mismatch(&database.to_string_lossy(), applied) {
-            Some(why) if applied.is_none() => {
-                Err(Failure::new(why).hint("--database names the one that it was used with"))
-            }
+            Some(why) if applied.is_none() => Err(Failure::new(why).hint(
+                "--database names the one that it was used with; --adopt takes this one, as after a backup from before the spool \
+                 was first used",
+            )),
             Some(why) => Err(Failure::new(why)),
-            None => Ok(()),
+            None => Ok(true),
         },
-        Err(Unreadable::Locked | Unreadable::LogAlone | Unreadable::BrokenOff) => Ok(()),
+        Err(Unreadable::Locked | Unreadable::LogAlone | Unreadable::BrokenOff) if !adopt => Ok(true),
         Err(why) => Err(books::unread(database, why)),
     }
 }

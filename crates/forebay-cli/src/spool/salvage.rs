@@ -24,6 +24,7 @@ pub(super) fn run(args: &Salvage, screen: &Screen) -> Result<Exit> {
     let interrupted = || Ok(signalled.signal_on_its_way().map_or(Exit::Failed, Exit::Interrupted));
     let seen = folder::look(&args.folder)?;
     folder::refuse_in_use(&args.folder, &seen)?;
+    folder::refuse_other_owner(&args.folder)?;
     let database = match args.without_database {
         true => None,
         false => Some(database(args, &seen)?),
@@ -51,7 +52,7 @@ pub(super) fn run(args: &Salvage, screen: &Screen) -> Result<Exit> {
         return Ok(exit);
     }
     print("\n")?;
-    match replay::run(&args.folder, database.as_deref(), screen)? {
+    match replay::run(&args.folder, database.as_deref(), false, screen)? {
         Exit::Success => Ok(exit),
         other => Ok(other),
     }

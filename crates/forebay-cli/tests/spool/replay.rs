@@ -30,6 +30,41 @@ the spool is empty
 }
 
 #[test]
+fn a_database_that_knows_nothing_of_the_spool_is_adopted_when_that_is_said() {
+    let folder = sample::folder(40, &[9, 5], 43);
+    folder.connection().execute_batch("DELETE FROM _forebay; DELETE FROM states").unwrap();
+    let refused = folder.run(REPLAY).exits(3);
+    assert!(refused.errors.contains("knows nothing of it"), "{refused:?}");
+    assert!(refused.errors.contains("--adopt"), "{refused:?}");
+    let ran = folder.run(&format!("{REPLAY} --adopt")).exits(0);
+    assert!(ran.out.contains("written                14"), "{ran:?}");
+    assert_eq!(folder.rows("SELECT min(id), max(id) FROM states"), ["40, 53"]);
+}
+
+/// Gives a spool to another user.
+mod needs_root {
+    use super::*;
+
+    #[test]
+    fn a_spool_of_another_users_is_left_alone() {
+        let folder = sample::folder(40, &[9, 5], 43);
+        let chown =
+            |path: &str, user| std::os::unix::fs::chown(folder.path(path), Some(user), None);
+        chown("app.spool/spool.json", 4_711).unwrap();
+        for task in ["replay", "salvage"] {
+            let line = format!("forebay spool {task} app.spool --database app.db");
+            let ran = folder.run(&line).exits(3);
+            assert!(ran.errors.contains("belongs to user 4711, and this is user 0"), "{ran:?}");
+            assert!(ran.errors.contains("sudo -u '#4711' forebay spool"), "{ran:?}");
+        }
+        folder.run("forebay spool inspect app.spool --database app.db").exits(0);
+        chown("app.spool/spool.json", 0).unwrap();
+        chown("app.spool", 4_711).unwrap();
+        folder.run(REPLAY).exits(0);
+    }
+}
+
+#[test]
 fn rows_that_the_database_refuses_are_kept_in_a_table_of_their_own_and_told() {
     let folder = sample::folder(0, &[9], 0);
     let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON states WHEN new.id IN (4, 5)

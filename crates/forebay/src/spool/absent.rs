@@ -58,11 +58,15 @@ impl Spool {
         match *self {}
     }
 
+    pub(crate) fn is_in_place(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn is_forked(&self) -> bool {
         match *self {}
     }
 
-    pub(crate) fn close(&self, _: Option<u64>) {
+    pub(crate) fn close(&self, _: bool) {
         match *self {}
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::files;
@@ -40,7 +40,8 @@ impl SegmentFile {
         let path = files::segment(folder, header.number);
         let unfinished = files::unfinished(&path);
         let map = reserve(&unfinished, header.capacity as usize).and_then(|map| {
-            fs::rename(&unfinished, &path)?;
+            // Never in the place of another: should two processes have the folder, that one is in use.
+            renameat_with(CWD, &unfinished, CWD, &path, RenameFlags::NOREPLACE)?;
             Ok(map)
         });
         step();

@@ -175,6 +175,14 @@ pub(crate) struct Unit {
 
 /// Reads the unit that begins at `start`; `None` when there is none, or it is not whole.
 pub(crate) fn read_unit(bytes: &[u8], start: usize) -> Option<Unit> {
+    let unit = outline(bytes, start)?;
+    let head = &bytes[start..start + ENVELOPE];
+    let whole = head == envelope(check_of(&bytes[unit.frames.clone()]), unit.epoch, unit.seq);
+    whole.then_some(unit)
+}
+
+/// The unit that begins at `start` by what its lengths say, whole or not.
+pub(super) fn outline(bytes: &[u8], start: usize) -> Option<Unit> {
     let head = bytes.get(start..start + ENVELOPE)?;
     let (epoch, seq) = (u32_at(head, 4), u64_at(head, 8));
     let first = start + ENVELOPE;
@@ -193,9 +201,8 @@ pub(crate) fn read_unit(bytes: &[u8], start: usize) -> Option<Unit> {
     }
     seq.checked_add(rows)?;
     let frames = first..end;
-    let whole = head == envelope(check_of(&bytes[frames.clone()]), epoch, seq);
     let end = start + unit_bytes(frames.len());
-    (whole && end <= bytes.len()).then_some(Unit { epoch, seq, rows, frames, end })
+    (end <= bytes.len()).then_some(Unit { epoch, seq, rows, frames, end })
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

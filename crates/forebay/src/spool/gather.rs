@@ -2,13 +2,17 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::definition::Definitions;
 use super::files;
-use super::format::{ALIGNMENT, FORMAT, HEADER, Header, PUBLISHED, Unit, read_unit, u64_at};
+use super::format::{
+    ALIGNMENT, FORMAT, HEADER, Header, PUBLISHED, Unit, outline, read_unit, u64_at,
+};
+use super::identity::Identity;
 use super::image::{BadState, State, check_unit};
 use super::refusal::{Damage, newer};
 use crate::error::Result;
@@ -36,6 +40,8 @@ pub(super) struct Gathered {
     pub(super) runs: Vec<Run>,
     pub(super) holes: Vec<Hole>,
     pub(super) definitions: BTreeMap<u32, Definitions>,
+    /// The epoch in which the spool was open last.
+    pub(super) in_force: u32,
     /// The largest epoch that anything is of.
     pub(super) last_epoch: u32,
     /// The largest sequence number that a header begins with.
@@ -59,9 +65,9 @@ pub(super) fn most_likely(folder: &Path) -> Result<Option<(u128, u32)>> {
 }
 
 /// Reads everything, one segment at a time.
-pub(super) fn gather(folder: &Path, spool: u128) -> Result<Gathered> {
+pub(super) fn gather(folder: &Path, identity: &Identity) -> Result<Gathered> {
     let listed = files::list(folder)?;
-    let mut all = Gathered::default();
+    let mut all = Gathered { in_force: identity.epoch, ..Gathered::default() };
     let mut epochs: Vec<_> = listed.shapes.iter().map(|(epoch, _)| *epoch).collect();
     epochs.dedup();
     for epoch in epochs {
@@ -76,7 +82,7 @@ pub(super) fn gather(folder: &Path, spool: u128) -> Result<Gathered> {
     for (_, path) in listed.segments {
         all.files.push(path.clone());
         match fs::read(&path) {
-            Ok(bytes) => all.read(&path, &bytes, spool)?,
+            Ok(bytes) => all.read(&path, &bytes, identity.spool)?,
             Err(error) => all.hole(&path, Damage::new(0..0, error.to_string())),
         }
     }
@@ -103,7 +109,7 @@ impl Gathered {
         let header = match State::read(bytes) {
             Ok(State::Free) => return Ok(()),
             Ok(State::Used { header, sealed, .. }) => {
-                if header.spool == spool && !sealed && header.epoch >= self.last_epoch {
+                if header.spool == spool && !sealed && header.epoch >= self.in_force {
                     self.has_open = true;
                 }
                 Some(header)
@@ -138,7 +144,7 @@ impl Gathered {
                     && seq.is_none_or(|seq| seq <= unit.seq)
             });
             let Some(unit) = unit else {
-                at += ALIGNMENT;
+                at = if at == from { beyond(&bytes[..end], at, seq) } else { at + ALIGNMENT };
                 continue;
             };
             if from < at || seq.is_some_and(|seq| seq < unit.seq) {
@@ -245,12 +251,24 @@ impl Gathered {
 
     fn are_equal(&self, one: &Run, other: &Run) -> bool {
         let read = |run: &Run| {
-            let bytes = fs::read(&self.files[run.file]).ok()?;
-            bytes.get(run.bytes.clone()).map(<[u8]>::to_vec)
+            let mut bytes = vec![0; run.bytes.len()];
+            let file = File::open(&self.files[run.file]).ok()?;
+            file.read_exact_at(&mut bytes, run.bytes.start as u64).ok()?;
+            Some(bytes)
         };
         let one = read(one);
         one.is_some() && one == read(other)
     }
+}
+
+/// Where to look on behind a unit that cannot be read: behind all of it, where its lengths lead to its end or to a unit that follows on
+/// it, for there may be anything in a row, also what looks like a unit. Else at the next place where one may begin.
+fn beyond(bytes: &[u8], at: usize, seq: Option<u64>) -> usize {
+    let follows = |unit: &Unit| {
+        let is_next = |next: Unit| seq.is_some() && next.seq.checked_sub(unit.rows) == seq;
+        unit.end == bytes.len() || read_unit(bytes, unit.end).is_some_and(is_next)
+    };
+    outline(bytes, at).filter(follows).map_or(at + ALIGNMENT, |unit| unit.end)
 }
 
 /// Up to where rows were accepted, as far as the header can be believed.
@@ -266,5 +284,38 @@ fn region(bytes: &[u8], header: Option<Header>) -> Region {
         epoch: Some(header.epoch),
         first: Some(header.first_seq),
         is_exact: end.is_some(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::row::{Frame, put_blob};
+    use crate::spool::format::{check_of, envelope};
+
+    fn unit(seq: u64, blob: &[u8]) -> Vec<u8> {
+        let mut frames = Vec::new();
+        let start = Frame::begin(&mut frames);
+        put_blob(&mut frames, blob);
+        Frame::finish(&mut frames, start, 0, 0);
+        let mut unit = envelope(check_of(&frames), 1, seq).to_vec();
+        unit.extend(frames);
+        unit.resize(unit.len().next_multiple_of(ALIGNMENT), 0);
+        unit
+    }
+
+    #[test]
+    fn nothing_is_looked_for_in_a_damaged_row_whose_end_is_known() {
+        for padding in 0..8 {
+            let forged = [vec![0; padding], unit(6, b"forged")].concat();
+            let (first, second) = (unit(5, &forged), unit(6, b"true"));
+            let end = first.len();
+            let mut bytes = [first, second].concat();
+            bytes[ALIGNMENT * 3 - 1] ^= 1;
+            assert_eq!(read_unit(&bytes, 0), None, "{padding}");
+            assert_eq!(beyond(&bytes, 0, Some(5)), end, "{padding}");
+            assert_eq!(beyond(&bytes[..end], 0, Some(5)), end, "{padding}: nothing follows it");
+            assert_eq!(beyond(&bytes, 0, Some(4)), ALIGNMENT, "{padding}: another row follows it");
+        }
     }
 }

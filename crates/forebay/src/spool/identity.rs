@@ -26,8 +26,6 @@ pub(crate) struct Identity {
     pub(crate) epoch: u32,
     /// Whether segments of this epoch are in use; not after a clean close.
     pub(crate) open: bool,
-    /// Where it was closed: the number of the next row. Earlier versions did not say it.
-    pub(crate) next: Option<u64>,
     /// The name of the sink that its rows are for.
     pub(crate) database: String,
     /// Which boot of the machine it was opened in, where the system tells.
@@ -49,8 +47,6 @@ struct Text {
     spool: String,
     epoch: u32,
     open: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    next: Option<u64>,
     database: String,
     boot: Option<String>,
     /// CRC-32C of the same JSON with this field empty, as 8 hex digits.
@@ -154,7 +150,6 @@ impl Text {
             spool: identity.key(),
             epoch: identity.epoch,
             open: identity.open,
-            next: identity.next,
             database: identity.database.clone(),
             boot: identity.boot.clone(),
             check: String::new(),
@@ -174,8 +169,8 @@ impl Text {
             return None;
         }
         let spool = u128::from_str_radix(&self.spool, 16).ok()?;
-        let Self { epoch, open, next, database, boot, .. } = self;
-        Some(Identity { spool, epoch, open, next, database, boot })
+        let Self { epoch, open, database, boot, .. } = self;
+        Some(Identity { spool, epoch, open, database, boot })
     }
 }
 
@@ -186,7 +181,7 @@ mod tests {
 
     fn identity() -> Identity {
         let (database, boot) = ("data/app.db".to_owned(), Some("a-boot".to_owned()));
-        Identity { spool: 0xFEED << 64 | 7, epoch: 3, open: true, next: None, database, boot }
+        Identity { spool: 0xFEED << 64 | 7, epoch: 3, open: true, database, boot }
     }
 
     #[test]
@@ -195,7 +190,7 @@ mod tests {
         assert_eq!(Identity::read(folder.path()).expect("nothing there"), None);
         identity().write(folder.path()).expect("writes");
         assert_eq!(Identity::read(folder.path()).expect("reads"), Some(identity()));
-        let closed = Identity { open: false, next: Some(9), boot: None, epoch: 4, ..identity() };
+        let closed = Identity { open: false, boot: None, epoch: 4, ..identity() };
         closed.write(folder.path()).expect("writes again");
         assert_eq!(Identity::read(folder.path()).expect("reads"), Some(closed));
         assert_eq!(identity().key(), "000000000000feed0000000000000007");

@@ -134,7 +134,7 @@ pub fn inspect(folder: impl AsRef<Path>) -> Result<Inspection> {
         Look::Whole(identity) => (Some(identity), None),
         Look::Damaged(what) => (None, Some(Identity::damaged(folder, what).to_string())),
     };
-    let in_use = is_locked(folder);
+    let mut in_use = is_locked(folder);
     let mut tables = BTreeMap::new();
     let mut segments = Vec::new();
     let mut has_torn_tail = false;
@@ -151,6 +151,11 @@ pub fn inspect(folder: impl AsRef<Path>) -> Result<Inspection> {
     let scan = identity.as_ref().filter(|_| !in_use).map(|identity| scan(folder, identity));
     let (rows, refusal) = match scan {
         Some(Ok(scan)) => (scan.rows, None),
+        Some(Err(error)) if changes(folder, &segments) => {
+            in_use = true;
+            tracing::debug!("it changes while it is looked at, so somebody has it open: {error}");
+            (None, None)
+        }
         Some(Err(error)) => (None, Some(error.to_string())),
         None => (None, damage),
     };
@@ -280,6 +285,18 @@ impl Looked {
     }
 }
 
+/// Whether a segment is another than when it was looked at: the system's list of locks leaves out those of processes that cannot be seen
+/// from here, as from another container.
+fn changes(folder: &Path, segments: &[Segment]) -> bool {
+    let Ok(Some(identity)) = Identity::read(folder) else { return false };
+    let is_other = |before: &Segment| {
+        let now = look(folder, &before.file, Some(&identity)).ok().flatten();
+        let before = (before.state, before.first_row, before.rows);
+        now.is_none_or(|now| (now.segment.state, now.segment.first_row, now.segment.rows) != before)
+    };
+    segments.iter().any(is_other)
+}
+
 /// Whether somebody holds the lock, read off the system's list: to try it would keep others from it.
 fn is_locked(folder: &Path) -> bool {
     let Ok(file) = fs::metadata(folder.join(lock::NAME)) else { return false };
@@ -324,6 +341,27 @@ mod tests {
         assert!(error.to_string().contains("in use by another process"), "{error}");
         drop(lock);
         assert!(!inspect(folder.path()).expect("a spool").in_use);
+    }
+
+    #[test]
+    fn a_segment_that_changes_is_seen_to() {
+        let folder = folder();
+        Sample::write(folder.path());
+        let seen = inspect(folder.path()).expect("a spool");
+        assert!(!changes(folder.path(), &seen.segments));
+        let path = files::segment(folder.path(), 14);
+        let good = fs::read(&path).expect("bytes");
+        let mut freed = good.clone();
+        freed[8..16].fill(0xFF);
+        for bytes in [Some(freed), None] {
+            match bytes {
+                Some(bytes) => fs::write(&path, bytes).expect("writes"),
+                None => fs::remove_file(&path).expect("removes"),
+            }
+            assert!(changes(folder.path(), &seen.segments));
+            fs::write(&path, &good).expect("writes");
+        }
+        assert!(!changes(folder.path(), &seen.segments));
     }
 
     #[test]

@@ -58,6 +58,19 @@ impl Lock {
         ours.is_some() && ours == inode(fs::metadata(path))
     }
 
+    /// Fails when the folder at this path is not the one that is locked: another process may have it, whose files have the names of ours.
+    pub(super) fn check(&self, folder: &Path) -> Result<()> {
+        if self.is_at(&folder.join(NAME)) {
+            return Ok(());
+        }
+        let message = format!(
+            "the spool {} is not where it was, or its file `lock` was removed or replaced: no file is made or removed there any more; rows that \
+             were accepted are still written to the database",
+            folder.display()
+        );
+        Err(Error::new(ErrorKind::Spool, message).with_field("spool"))
+    }
+
     /// Lets others take it. To close the file would not do where a process was forked that lives on: it has it open too.
     pub(crate) fn release(self) {
         // The file is closed all the same.
@@ -79,6 +92,7 @@ mod tests {
         assert!(lock.is_at(&path));
         fs::rename(&folder, root.path().join("spool.damaged-1")).expect("renames");
         assert!(!lock.is_at(&path), "there is none");
+        assert!(lock.check(&folder).is_err());
         fs::create_dir(&folder).expect("a folder");
         let other = Lock::take(&folder).expect("free");
         assert!(!lock.is_at(&path) && other.is_at(&path));

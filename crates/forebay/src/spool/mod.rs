@@ -114,10 +114,11 @@ impl Spool {
     /// [`ErrorKind::Spool`](crate::ErrorKind::Spool) with the cause, when there is no room for it.
     pub(crate) fn make(&self) -> Result<SegmentFile> {
         let mut hold = self.hold.lock();
-        let Some(Hold { last_number, .. }) = &mut *hold else {
+        let Some(Hold { last_number, lock }) = &mut *hold else {
             let message = format!("the spool {} is closed", self.folder.display());
             return Err(Error::new(ErrorKind::Closed, message));
         };
+        lock.check(&self.folder)?;
         let number = last_number.checked_add(1);
         let number = number
             .ok_or_else(|| damaged(&self.folder, "in which no number is left for a segment"))?;
@@ -130,30 +131,40 @@ impl Spool {
         Ok(file)
     }
 
+    /// Whether its folder is still where it was. Else nothing there may be removed: another process may have it, whose files have the
+    /// names of ours.
+    pub(crate) fn is_in_place(&self) -> bool {
+        let hold = self.hold.lock();
+        hold.as_ref().is_some_and(|hold| hold.lock.check(&self.folder).is_ok())
+    }
+
     /// Whether this process is a child of the one that opened it: then it must not write to the files. One read of memory.
     #[inline]
     pub(crate) fn is_forked(&self) -> bool {
         self.birthmark.is_of_a_child()
     }
 
-    /// Lets another process open it. When every row before the `next` one is decided, what is not needed any more is removed;
-    /// errors are logged, for the next opening copes.
-    pub(crate) fn close(&self, next: Option<u64>) {
+    /// Lets another process open it. When every row `is_decided`, what is not needed any more is removed; errors are logged, for
+    /// the next opening copes.
+    pub(crate) fn close(&self, is_decided: bool) {
         if self.is_forked() {
             // The files are the parent's.
             return;
         }
         let Some(hold) = self.hold.lock().take() else { return };
-        if let Some(next) = next {
-            self.remove_all(next);
+        if is_decided {
+            self.remove_all(&hold.lock);
         }
         hold.lock.release();
     }
 
-    fn remove_all(&self, next: u64) {
-        let closed = Identity { open: false, next: Some(next), ..self.identity.clone() };
+    fn remove_all(&self, lock: &Lock) {
+        let closed = Identity { open: false, ..self.identity.clone() };
         // While it says that it is open its segments must be there.
-        let listed = closed.write(&self.folder).and_then(|()| files::list(&self.folder));
+        let listed = lock
+            .check(&self.folder)
+            .and_then(|()| closed.write(&self.folder))
+            .and_then(|()| files::list(&self.folder));
         let files = match listed {
             Ok(files) => files,
             Err(error) => return tracing::warn!("the spool could not be closed: {error:#}"),

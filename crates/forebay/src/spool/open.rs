@@ -8,8 +8,7 @@
 //!    segment that an opening restarted without getting further is of an epoch that is not in force, and empty. It
 //!    has to go before that very epoch comes into force, now: the row that it begins at is this opening's too, unless the
 //!    spool was closed and the database is another one.
-//! 3. *The identity of a new spool*, closed at row 0: of a folder that had none, and of one that was closed with other books than
-//!    those that are there now. It is written when no segment of another spool is left, and before there is any of its own, without
+//! 3. *The identity of a new spool*, closed at row 0: of a folder that had none, and of one that was closed. It is written when no segment of another spool is left, and before there is any of its own, without
 //!    which a folder with segments is one whose identity is missing.
 //! 4. *Two segment files*, free, with numbers above all that there were. They are leftovers to the next opening. So are the
 //!    definitions of the new epoch, which are begun anew.
@@ -49,7 +48,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::filesystem::network_filesystem;
 use crate::shape::Shapes;
-use crate::sink::{Books, Sink};
+use crate::sink::Sink;
 use crate::sync::Mutex;
 
 /// Files are multiples of this.
@@ -73,15 +72,14 @@ impl Spool {
         let folder = &make_folder(folder)?;
         check_place(folder)?;
         let lock = Lock::take(folder)?;
-        let known = Identity::read(folder)?.map_or_else(|| draw(folder, sink, 0), Ok)?;
-        let found = scan(folder, &known)?;
-        let books = sink.books(&known.key())?;
-        let goes_on = known.open || goes_on(&known, books.as_ref());
-        let (old, books) = match goes_on {
-            true => (known, books),
-            false => (draw(folder, sink, known.epoch)?, None),
+        let there = Identity::read(folder)?;
+        let old = match &there {
+            Some(open) if open.open => open.clone(),
+            closed => draw(folder, sink, closed.as_ref().map_or(0, |closed| closed.epoch))?,
         };
+        let found = scan(folder, there.as_ref().unwrap_or(&old))?;
         let key = old.key();
+        let books = sink.books(&key)?;
         let applied = books.as_ref().map(|books| books.applied);
         let first_seq = check(folder, found.rows.as_ref(), applied, &sink.name())?;
         let next = found.rows.as_ref().map_or(first_seq, |rows| rows.end);
@@ -94,11 +92,10 @@ impl Spool {
         let epoch = old.epoch.checked_add(1);
         let epoch = epoch.ok_or_else(|| damaged(folder, "which has no epoch left"))?;
         remove(found.leftovers)?;
-        if !goes_on {
+        if !was_open {
             old.write(folder)?;
         }
-        let identity =
-            Identity { epoch, open: true, next: None, database: sink.name(), boot, ..old };
+        let identity = Identity { epoch, open: true, database: sink.name(), boot, ..old };
         let spool = Spool {
             folder: folder.clone(),
             capacity: capacity(config),
@@ -116,8 +113,7 @@ impl Spool {
         let journal = begun.inspect_err(|_| discard(&[&open, &spare]))?;
         remove(decided)?;
         remove(found.others)?;
-        // Who has closed it has told everybody.
-        let untold = books.filter(|_| was_open).map(|books| books.untold).unwrap_or_default();
+        let untold = books.map(|books| books.untold).unwrap_or_default();
         Ok(Opened { spool, journal, first_seq, recovered, open, spare, untold })
     }
 
@@ -203,20 +199,15 @@ fn unusable(folder: &Path, why: &str) -> Error {
     Error::new(ErrorKind::Spool, message).with_field("spool")
 }
 
-/// Whether a spool that was closed goes on with these books: those that it was closed with. Elsewhere its next rows would have
-/// the numbers of others that these books, or those of another database, already count as decided.
-fn goes_on(closed: &Identity, books: Option<&Books>) -> bool {
-    books.is_some_and(|books| closed.next == Some(books.applied))
-}
-
-/// That of a spool which there was none of before.
+/// That of a spool which there was none of before. One that was closed does not go on either: of another database, of a restored one, or
+/// of a copy of the folder the next rows would have the numbers of others, which the books already count as decided.
 fn draw(folder: &Path, sink: &dyn Sink, epoch: u32) -> Result<Identity> {
     let mut drawn = [0; 16];
     let random = getrandom(&mut drawn, GetRandomFlags::empty());
     random.map_err(|error| unwritable(folder, error.into()))?;
     let spool = u128::from_ne_bytes(drawn);
     let database = sink.name();
-    Ok(Identity { spool, epoch, open: false, next: Some(0), database, boot: None })
+    Ok(Identity { spool, epoch, open: false, database, boot: None })
 }
 
 /// Which boot of the machine this is.

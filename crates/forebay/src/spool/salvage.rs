@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Serialize;
 
+use super::files;
 use super::gather::{Gathered, Hole, Run, gather, most_likely};
 use super::identity::{Identity, Look};
 use super::lock::{self, Lock};
@@ -148,14 +149,14 @@ fn replace(
         );
         return Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
     }
-    let mut gathered = gather(folder, old.spool)?;
+    let mut gathered = gather(folder, &old)?;
     gathered.holes.extend(hole);
     let plan = Plan::of(&mut gathered, folder, &old, applied)?;
     let epoch = old.epoch.max(gathered.last_epoch).checked_add(1);
     let epoch = epoch.ok_or_else(|| damaged(folder, "which has no epoch left"))?;
-    let new = Identity { epoch, open: true, next: None, ..old };
-    let unfinished = beside(folder, "new");
-    clear(&unfinished, folder)?;
+    let new = Identity { epoch, open: true, ..old.clone() };
+    let unfinished = beside(folder, "forebay-salvage");
+    clear(&unfinished, folder, old.spool)?;
     if let Err(error) = build(&unfinished, &new, &gathered, &plan) {
         // The folder is still the old one; what was made of the new is no loss.
         let _ = fs::remove_dir_all(&unfinished);
@@ -185,7 +186,7 @@ fn identify(folder: &Path) -> Result<(Identity, Option<Hole>)> {
         return Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
     };
     let database = String::new();
-    let identity = Identity { spool, epoch, open: true, next: None, database, boot: None };
+    let identity = Identity { spool, epoch, open: true, database, boot: None };
     let damage = Damage::new(0..0, format!("it {what}"));
     Ok((identity, Some(Hole { path: folder.join("spool.json"), damage })))
 }
@@ -325,15 +326,37 @@ fn beside(folder: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Makes way for a new folder. What a salvage left there that was killed is the old spool, which has had a lock, when
-/// they had changed places already; or the half of a new one.
-fn clear(unfinished: &Path, folder: &Path) -> Result<()> {
+/// they had changed places already; or the half of a new one. Anything else that has this name is left alone.
+fn clear(unfinished: &Path, folder: &Path, spool: u128) -> Result<()> {
     if !unfinished.exists() {
         return Ok(());
     }
+    if !may_be_of(unfinished, spool)? {
+        let message = format!(
+            "{} is in the way, and no salvage of this spool has made it: move it away; nothing was changed",
+            unfinished.display()
+        );
+        return Err(Error::new(ErrorKind::Spool, message).with_field("spool"));
+    }
     if unfinished.join(lock::NAME).exists() {
+        let _unused = Lock::take(unfinished)?;
         return set_aside(unfinished, folder).map(drop);
     }
     fs::remove_dir_all(unfinished).map_err(|error| unwritable(unfinished, error))
+}
+
+/// Whether a folder holds files of a spool and no others, and nothing that says that it is another spool than this one.
+fn may_be_of(folder: &Path, spool: u128) -> Result<bool> {
+    let says = match Identity::look(folder)? {
+        Look::Whole(identity) => Some(identity.spool),
+        Look::Nothing | Look::Damaged(_) => most_likely(folder)?.map(|(spool, _)| spool),
+    };
+    let listed = files::list(folder)?;
+    let known = listed.segments.len() + listed.shapes.len() + listed.unfinished.len();
+    let single = [files::IDENTITY, lock::NAME].map(|name| folder.join(name).exists());
+    let all = fs::read_dir(folder).map_err(|error| unreadable(folder, error))?.count();
+    let is_all = all == known + single.into_iter().filter(|is_there| *is_there).count();
+    Ok(is_all && says.is_none_or(|says| says == spool))
 }
 
 /// Has two folders change places, in one step.

@@ -195,6 +195,6 @@ impl Life {
     }
 
     pub(in crate::spool) fn close(self) {
-        self.opened.spool.close(Some(self.next));
+        self.opened.spool.close(true);
     }
 }

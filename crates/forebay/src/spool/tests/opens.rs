@@ -95,7 +95,7 @@ fn the_largest_row_finds_room_in_an_empty_segment() {
 }
 
 #[test]
-fn a_spool_that_was_closed_goes_on_where_it_was() {
+fn a_spool_that_was_closed_begins_anew() {
     let scratch = folder();
     let mut database = Database::default();
     let mut life = Life::open(scratch.path(), &mut database).expect("opens");
@@ -106,8 +106,9 @@ fn a_spool_that_was_closed_goes_on_where_it_was() {
     life.close();
     assert_eq!(names(scratch.path()), BTreeSet::from(["lock", "spool.json"].map(str::to_owned)));
     let mut life = Life::open(scratch.path(), &mut database).expect("opens");
-    assert_eq!((life.opened.spool.key(), life.opened.first_seq, life.next), (&key[..], 3, 3));
+    assert_eq!((life.opened.first_seq, life.next), (0, 0));
     assert!(life.opened.recovered.is_empty());
+    assert_ne!(life.opened.spool.key(), key);
     let pushed = life.push(&[Shape::Notes]);
     drop(life);
     let life = Life::open(scratch.path(), &mut database).expect("opens");
@@ -154,17 +155,38 @@ fn rows_that_a_closed_spool_took_for_a_restored_database_are_never_taken_for_tho
 }
 
 #[test]
-fn a_spool_that_does_not_say_where_it_was_closed_is_a_new_one() {
-    let scratch = folder();
+fn of_two_copies_of_a_closed_spool_none_takes_the_others_rows_for_its_own() {
+    let (scratch, copy) = (folder(), folder());
     let mut database = closed_at_5(scratch.path());
-    let identity = Identity::read(scratch.path()).expect("reads").expect("a spool");
-    assert_eq!(identity.next, Some(5));
-    Identity { next: None, ..identity.clone() }.write(scratch.path()).expect("writes");
-    let mut life = Life::open(scratch.path(), &mut database).expect("opens");
-    assert_ne!(life.opened.spool.key(), identity.key());
-    let pushed = life.push(&[Shape::Notes]);
-    drop(life);
-    assert_eq!(Life::open(scratch.path(), &mut database).expect("opens").recovered(), pushed);
+    let path = |folder: &Path| folder.join("spool.json");
+    fs::copy(path(scratch.path()), path(copy.path())).expect("copies");
+    let mut one = Life::open(scratch.path(), &mut database).expect("opens");
+    let mut other = Life::open(copy.path(), &mut database).expect("opens");
+    one.push(&[Shape::Notes, Shape::Notes]);
+    one.apply(&mut database, 2);
+    let pushed = other.push(&[Shape::States]);
+    drop((one, other));
+    assert_eq!(Life::open(copy.path(), &mut database).expect("opens").recovered(), pushed);
+}
+
+#[test]
+fn nothing_is_made_or_removed_where_the_folder_has_another_in_its_place() {
+    let root = folder();
+    let (place, aside) = (root.path().join("spool"), root.path().join("aside"));
+    let (mut database, mut other) = (Database::default(), Database::default());
+    let life = Life::open(&place, &mut database).expect("opens");
+    fs::rename(&place, &aside).expect("renames");
+    let mut second = Life::open(&place, &mut other).expect("opens");
+    let pushed = second.push(&[Shape::Notes]);
+    let error = life.opened.spool.make().expect_err("it is another's");
+    assert!(error.to_string().contains("is not where it was"), "{error}");
+    let before = names(&place);
+    let Life { opened, .. } = life;
+    assert!(!opened.spool.is_in_place());
+    opened.spool.close(true);
+    assert_eq!(names(&place), before);
+    drop(second);
+    assert_eq!(Life::open(&place, &mut other).expect("opens").recovered(), pushed);
 }
 
 #[test]
@@ -364,17 +386,10 @@ fn dead_letters_that_may_be_untold_are_handed_on() {
     let scratch = folder();
     let error = Error::new(ErrorKind::Rejected, "refused");
     let letter = DeadLetter { table: "states".to_owned(), fields: Vec::new(), error };
-    let open = || {
-        let books = Books { applied: 0, untold: vec![letter.clone()] };
-        let sink = &mut Stubborn(Some(books));
-        Spool::open(&config(scratch.path()), sink, &Shapes::new()).expect("opens")
-    };
     drop(Life::open(scratch.path(), &mut Database::default()).expect("opens"));
-    let opened = open();
+    let sink = &mut Stubborn(Some(Books { applied: 0, untold: vec![letter] }));
+    let opened = Spool::open(&config(scratch.path()), sink, &Shapes::new()).expect("opens");
     assert_eq!((opened.first_seq, opened.untold[0].table.as_str()), (0, "states"));
-    opened.spool.close(Some(0));
-    drop(opened);
-    assert_eq!(open().untold.len(), 0, "who closed it has told everybody");
 }
 
 #[test]
@@ -406,7 +421,7 @@ fn a_forked_process_knows_that_the_spool_is_its_parents_and_closes_nothing() {
     let before = snapshot(scratch.path());
     match fork().expect("forks") {
         Fork::Child => {
-            life.opened.spool.close(Some(0));
+            life.opened.spool.close(true);
             std::process::exit(i32::from(!life.opened.spool.is_forked()));
         }
         Fork::Parent(child) => assert_eq!(waitpid(child).expect("a status"), 0),

@@ -45,7 +45,7 @@ fn what_is_left_of_a_closed_spool_is_left_over_however_damaged_but_for_what_is_n
     let folder = folder();
     let sample = Sample::write(folder.path());
     let identity = Identity::read(folder.path()).expect("reads").expect("a spool");
-    let closed = Identity { open: false, next: Some(sample.torn.0), ..identity };
+    let closed = Identity { open: false, ..identity };
     closed.write(folder.path()).expect("writes");
     let is_left_over = |what: &str| {
         let left = scan(folder.path(), &closed).unwrap_or_else(|error| panic!("{what}: {error}"));

@@ -40,7 +40,7 @@ fn a_salvaged_spool_is_sound_and_the_old_one_is_kept_as_it_was() {
 fn what_a_killed_salvage_left_is_cleared_away_and_no_old_spool_is_deleted() {
     let root = folder();
     let (folder, sample) = spool(root.path());
-    let unfinished = root.path().join("spool.new");
+    let unfinished = root.path().join("spool.forebay-salvage");
     fs::create_dir(&unfinished).expect("a folder");
     fs::write(unfinished.join("segment-00000001"), b"half").expect("writes");
     salvage(&folder, Some(APPLIED)).expect("over the half of a new one");
@@ -52,6 +52,29 @@ fn what_a_killed_salvage_left_is_cleared_away_and_no_old_spool_is_deleted() {
     let old = root.path().join("spool.damaged-1");
     assert_eq!(snapshot(&old).len(), sample.files.len() + 1, "all that it had, and its lock");
     assert_eq!(read(&folder, APPLIED).expect("sound").1, sample.promised);
+}
+
+#[test]
+fn what_is_in_the_way_of_a_salvage_and_not_of_one_is_left_as_it_is() {
+    let root = folder();
+    let (folder, _) = spool(root.path());
+    let in_the_way = root.path().join("spool.forebay-salvage");
+    fs::create_dir(&in_the_way).expect("a folder");
+    let notes = in_the_way.join("notes.txt");
+    fs::write(&notes, b"mine").expect("writes");
+    let refused = || salvage(&folder, Some(APPLIED)).expect_err("it is in the way").to_string();
+    assert!(refused().contains("is in the way"), "{}", refused());
+    fs::remove_file(&notes).expect("removes");
+    let other = Identity { spool: 9, epoch: 1, open: true, database: String::new(), boot: None };
+    other.write(&in_the_way).expect("writes");
+    assert!(refused().contains("is in the way"), "{}", refused());
+    let identity = Identity::read(&folder).expect("reads").expect("a spool");
+    identity.write(&in_the_way).expect("writes");
+    let lock = Lock::take(&in_the_way).expect("free");
+    assert!(refused().contains("in use"), "{}", refused());
+    drop(lock);
+    assert!(in_the_way.exists());
+    salvage(&folder, Some(APPLIED)).expect("salvaged");
 }
 
 #[test]
@@ -118,7 +141,7 @@ fn a_spool_that_was_closed_and_can_be_opened_has_nothing_to_salvage() {
     let root = folder();
     let (folder, sample) = spool(root.path());
     let identity = Identity::read(&folder).expect("reads").expect("a spool");
-    let closed = Identity { open: false, next: Some(sample.torn.0), ..identity };
+    let closed = Identity { open: false, ..identity };
     closed.write(&folder).expect("writes");
     for applied in [None, Some(APPLIED), Some(sample.torn.0)] {
         let text = refusal(&folder, applied);

@@ -127,7 +127,6 @@ impl Sample {
             spool: 77 << 70 | 5,
             epoch: 7,
             open: true,
-            next: None,
             database: "data/app.db".to_owned(),
             boot: Some("boot".to_owned()),
         };
